@@ -1,0 +1,1 @@
+"""Images in, descriptors and results out, on any fsspec URL."""

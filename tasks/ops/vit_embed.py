@@ -1,0 +1,87 @@
+"""Image to tokens: patch convolution at any stride, position embedding at any grid."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PositionResize = Literal["timm", "dinov2", "dino"]
+
+
+def embed(
+    model: nn.Module, images: Tensor, stride: tuple[int, int], position_resize: PositionResize
+) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
+    """Tokens that enter the first block of a timm ViT.
+
+    Args:
+        model: ``VisionTransformer`` or ``Eva``.
+        images: (B, 3, height, width), normalised, the model's dtype.
+        stride: step of the patch convolution, (vertical, horizontal) pixels.
+        position_resize: see `resize_positions`.
+
+    Returns:
+        tokens (B, prefix + N, D), the rotary embedding or None, and the grid (rows, cols).
+    """
+    proj = model.patch_embed.proj
+    patches = F.conv2d(images, proj.weight, proj.bias, stride=stride)
+    rows, cols = patches.shape[-2:]
+    tokens = model.patch_embed.norm(patches.flatten(2).transpose(1, 2))
+    prefix = [
+        token.expand(len(images), -1, -1)
+        for token in (model.cls_token, model.reg_token)
+        if token is not None
+    ]
+    positions = _positions(model, (rows, cols), images.shape[-2:], stride, position_resize)
+    if positions is not None and positions.shape[1] == rows * cols:
+        tokens = tokens + positions.to(tokens.dtype)
+        positions = None
+    tokens = torch.cat([*prefix, tokens], dim=1)
+    if positions is not None:
+        tokens = tokens + positions.to(tokens.dtype)
+    rope = getattr(model, "rope", None)
+    rotary = None if rope is None else rope.get_embed(shape=[rows, cols])
+    return model.norm_pre(tokens), rotary, (rows, cols)
+
+
+def _positions(
+    model: nn.Module,
+    grid: tuple[int, int],
+    image_size: torch.Size,
+    stride: tuple[int, int],
+    mode: PositionResize,
+) -> Tensor | None:
+    embedding = getattr(model, "pos_embed", None)
+    if embedding is None:
+        return None
+    native = model.patch_embed.grid_size
+    prefix = embedding.shape[1] - native[0] * native[1]
+    patches = embedding[:, prefix:].reshape(1, *native, -1)
+    resized = resize_positions(patches, grid, mode).flatten(1, 2)
+    return torch.cat([embedding[:, :prefix].to(resized.dtype), resized], dim=1)
+
+
+def resize_positions(positions: Tensor, grid: tuple[int, int], mode: PositionResize) -> Tensor:
+    """Resize a position embedding (1, rows0, cols0, D) to (1, rows, cols, D), bicubically.
+
+    mode:
+        ``timm``: to the exact size, antialiased when shrinking, as timm does.
+        ``dinov2``: to the exact size, without antialias, as Hugging Face's DINOv2 does.
+        ``dino``: the original DINO code's quirk, a scale factor of (rows + 0.1) / rows0,
+        whose sampling positions differ slightly from those of the exact size.
+
+    A grid of the native size is returned as it is. Computed in float32.
+    """
+    native = positions.shape[1], positions.shape[2]
+    if native == grid:
+        return positions
+    maps = positions.float().permute(0, 3, 1, 2)
+    if mode == "dino":
+        factors = [(n + 0.1) / n0 for n, n0 in zip(grid, native, strict=True)]
+        maps = F.interpolate(maps, scale_factor=factors, mode="bicubic", align_corners=False)
+    else:
+        antialias = mode == "timm"
+        maps = F.interpolate(
+            maps, size=grid, mode="bicubic", align_corners=False, antialias=antialias
+        )
+    return maps.permute(0, 2, 3, 1)
