@@ -15,7 +15,10 @@ ImageArray = npt.NDArray[np.uint8]
 MaskArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 
-_RED_GAIN, _BLUE_GAIN = 0.35, 0.45  # channel gain at warmth 1: about 6500 K towards 3200 K
+_RED_GAIN, _BLUE_GAIN = (
+    0.35,
+    0.45,
+)  # channel gain at warmth 1: about 6500 K towards 3200 K
 
 
 class CutOut(NamedTuple):
@@ -59,13 +62,19 @@ def cut_out(image: ImageArray, mask: MaskArray) -> CutOut:
         )
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
-        raise ValueError("expected a mask with an object in it, got one without a single pixel")
+        raise ValueError(
+            "expected a mask with an object in it, got one without a single pixel"
+        )
     window = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
     return CutOut(image[window].copy(), mask[window].astype(np.float32))
 
 
 def relight(
-    image: ImageArray, *, brightness: float = 1.0, contrast: float = 1.0, warmth: float = 0.0
+    image: ImageArray,
+    *,
+    brightness: float = 1.0,
+    contrast: float = 1.0,
+    warmth: float = 0.0,
 ) -> ImageArray:
     """The picture under another light.
 
@@ -80,7 +89,9 @@ def relight(
     """
     light = image.astype(np.float32) * brightness
     light = (light - light.mean()) * contrast + light.mean()
-    light *= np.array([1 + _RED_GAIN * warmth, 1.0, 1 - _BLUE_GAIN * warmth], np.float32)
+    light *= np.array(
+        [1 + _RED_GAIN * warmth, 1.0, 1 - _BLUE_GAIN * warmth], np.float32
+    )
     return _bytes(light)
 
 
@@ -120,7 +131,9 @@ def paste(
     # Continuous pixel coordinates have the first pixel's centre at 0.5, OpenCV's at 0.
     turn[:, 2] += np.subtract(np.subtract(centre, 0.5), _middle(coverage))
     colour, coverage = _edged(
-        _warped(colour, turn, (cols, rows)), _warped(coverage, turn, (cols, rows)), softness
+        _warped(colour, turn, (cols, rows)),
+        _warped(coverage, turn, (cols, rows)),
+        softness,
     )
     mask = coverage >= 0.5
     if not mask.any():
@@ -144,7 +157,9 @@ def _edged(
         whole = np.maximum(coverage, 1e-6)[:, :, None]
         return (colour / whole).astype(np.float32), (coverage >= 0.5).astype(np.float32)
     soft = cv2.GaussianBlur(coverage, (0, 0), softness)
-    spread = cv2.GaussianBlur(colour, (0, 0), softness) / np.maximum(soft, 1e-6)[:, :, None]
+    spread = (
+        cv2.GaussianBlur(colour, (0, 0), softness) / np.maximum(soft, 1e-6)[:, :, None]
+    )
     own = colour / np.maximum(coverage, 0.5)[:, :, None]
     plain = np.where(coverage[:, :, None] > 0.5, own, spread)
     return plain.astype(np.float32), np.asarray(soft, np.float32)
@@ -154,7 +169,9 @@ def _warped(
     values: FloatArray, affine: npt.NDArray[np.float64], size: tuple[int, int]
 ) -> FloatArray:
     """Values under an affine map, zero where nothing comes from; size is (width, height)."""
-    return np.asarray(cv2.warpAffine(values, affine, size, flags=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(
+        cv2.warpAffine(values, affine, size, flags=cv2.INTER_LINEAR), np.float32
+    )
 
 
 def _bytes(values: npt.NDArray[np.floating]) -> ImageArray:
@@ -178,6 +195,8 @@ def _scaled(thing: CutOut, scale: float, flip: bool) -> tuple[FloatArray, FloatA
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     premultiplied = image.astype(np.float32) * coverage[:, :, None]
     return (
-        np.asarray(cv2.resize(premultiplied, (cols, rows), interpolation=way), np.float32),
+        np.asarray(
+            cv2.resize(premultiplied, (cols, rows), interpolation=way), np.float32
+        ),
         np.asarray(cv2.resize(coverage, (cols, rows), interpolation=way), np.float32),
     )
