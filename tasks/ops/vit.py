@@ -25,7 +25,7 @@ from tasks.ops.vit_attention import (
     attention_row,
     project,
 )
-from tasks.ops.vit_embed import PositionResize, embed
+from tasks.ops.vit_embed import PositionResize, Vit, embed
 
 Facet = Literal["key", "query", "value", "token", "normed_token"]
 FACETS: tuple[Facet, ...] = get_args(Facet)
@@ -53,7 +53,7 @@ class Features(NamedTuple):
     attention: Tensor | None
 
 
-def check_model(model: nn.Module) -> None:
+def check_model(model: Vit) -> None:
     """Raise TypeError, naming what is supported, unless `model` is a plain or rotary timm ViT."""
     blocks = getattr(model, "blocks", None)
     ok = (
@@ -71,7 +71,7 @@ def check_model(model: nn.Module) -> None:
 
 @torch.inference_mode()
 def extract_facets(
-    model: nn.Module,
+    model: Vit,
     images: Tensor,
     requests: Sequence[FacetRequest],
     *,
@@ -107,7 +107,9 @@ def extract_facets(
     last = max(layers)
     for layer, block in enumerate(model.blocks[: last + 1]):
         wanted = {r.facet for r in requests if r.layer == layer}
-        layer_rope = rope[layer] if getattr(model, "rope_mixed", False) else rope
+        layer_rope = rope
+        if rope is not None and getattr(model, "rope_mixed", False):
+            layer_rope = rope[layer]
         tokens = _run_block(
             block,
             tokens,
@@ -122,7 +124,7 @@ def extract_facets(
 
 
 def _run_block(
-    block: nn.Module,
+    block: Vit,
     tokens: Tensor,
     rope: Tensor | None,
     collector: "_Collector",
@@ -153,7 +155,7 @@ def _run_block(
     return tokens
 
 
-def _finish_block(block: nn.Module, tokens: Tensor, attention: Tensor) -> Tensor:
+def _finish_block(block: Vit, tokens: Tensor, attention: Tensor) -> Tensor:
     if isinstance(block, EvaBlock):
         tokens = tokens + (attention if block.gamma_1 is None else block.gamma_1 * attention)
         mlp = block.mlp(block.norm2(tokens))
@@ -165,7 +167,7 @@ def _finish_block(block: nn.Module, tokens: Tensor, attention: Tensor) -> Tensor
 class _Collector:
     """Cuts prefix tokens off and shapes patches into the grid."""
 
-    def __init__(self, model: nn.Module, grid: tuple[int, int], attended: bool) -> None:
+    def __init__(self, model: Vit, grid: tuple[int, int], attended: bool) -> None:
         self.prefix = int(model.num_prefix_tokens)
         self.has_cls = model.cls_token is not None
         norm, fc_norm = model.norm, getattr(model, "fc_norm", None)
@@ -182,16 +184,16 @@ class _Collector:
             self.cls[request] = tokens[:, 0]
 
     def add_part(
-        self, request: FacetRequest, attn: nn.Module, parts: Projections, rope: Tensor | None
+        self, request: FacetRequest, attn: Vit, parts: Projections, rope: Tensor | None
     ) -> None:
-        part = PARTS[PARTS.index(request.facet)]  # type: ignore[arg-type]
+        part = next(p for p in PARTS if p == request.facet)
         flat = getattr(parts, part)
         if self.attended:
             flat = as_attended(attn, part, flat, rope).transpose(1, 2).flatten(2)
         self.add(request, flat)
 
     def add_attention(
-        self, attn: nn.Module, normed: Tensor, parts: Projections, rope: Tensor | None
+        self, attn: Vit, normed: Tensor, parts: Projections, rope: Tensor | None
     ) -> None:
         if parts.key is None:
             raise RuntimeError("attention was asked for but no keys were projected")
@@ -201,7 +203,9 @@ class _Collector:
             flat = project(attn, normed[:, :1], ["query"]).query
             query = as_attended(attn, "query", flat, None) if flat is not None else key
         else:
-            flat = parts.query if parts.query is not None else project(attn, normed, ["query"]).query
+            flat = (
+                parts.query if parts.query is not None else project(attn, normed, ["query"]).query
+            )
             heads = as_attended(attn, "query", flat, rope) if flat is not None else key
             query = heads[:, :, self.prefix :].mean(dim=2, keepdim=True)
         row = attention_row(query, key, float(attn.scale))

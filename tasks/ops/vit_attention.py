@@ -12,8 +12,10 @@ import torch
 from timm.layers import AttentionRope, apply_rot_embed_cat
 from timm.layers.attention import Attention
 from timm.models.eva import EvaAttention
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+
+from tasks.ops.vit_embed import Vit
 
 Part = Literal["query", "key", "value"]
 PARTS: tuple[Part, ...] = ("query", "key", "value")
@@ -28,7 +30,7 @@ class Projections(NamedTuple):
     value: Tensor | None
 
 
-def project(attn: nn.Module, tokens: Tensor, parts: Iterable[Part]) -> Projections:
+def project(attn: Vit, tokens: Tensor, parts: Iterable[Part]) -> Projections:
     """Project normed `tokens` (B, n, D_in) to the wanted parts, heads concatenated.
 
     What timm's ``qkv`` linear gives, before query/key norms and before rotation.
@@ -43,7 +45,7 @@ def project(attn: nn.Module, tokens: Tensor, parts: Iterable[Part]) -> Projectio
     return Projections(**outputs)
 
 
-def _linears(attn: nn.Module) -> dict[Part, tuple[Tensor, Tensor | None]]:
+def _linears(attn: Vit) -> dict[Part, tuple[Tensor, Tensor | None]]:
     if attn.qkv is None:
         layers = {"query": attn.q_proj, "key": attn.k_proj, "value": attn.v_proj}
         return {p: (layers[p].weight, layers[p].bias) for p in PARTS}
@@ -57,7 +59,7 @@ def _linears(attn: nn.Module) -> dict[Part, tuple[Tensor, Tensor | None]]:
     return {p: (weights[i], biases[i]) for i, p in enumerate(PARTS)}
 
 
-def as_attended(attn: nn.Module, part: Part, flat: Tensor, rope: Tensor | None) -> Tensor:
+def as_attended(attn: Vit, part: Part, flat: Tensor, rope: Tensor | None) -> Tensor:
     """Split a projection (B, n, D) into heads as it enters the dot product: (B, h, n, d).
 
     Applies timm's query/key norm and, to all but the prefix tokens, the rotary embedding
@@ -75,10 +77,12 @@ def as_attended(attn: nn.Module, part: Part, flat: Tensor, rope: Tensor | None) 
     return torch.cat([heads[:, :, :prefix], rotated], dim=2).type_as(flat)
 
 
-def attend(attn: nn.Module, tokens: Tensor, parts: Projections, rope: Tensor | None) -> Tensor:
-    """The attention layer's output (B, n, D) from its own projections, by fused attention."""
+def attend(attn: Vit, tokens: Tensor, parts: Projections, rope: Tensor | None) -> Tensor:
+    """The attention layer's output (B, n, D) from all its projections, by fused attention."""
     query, key, value = (
-        as_attended(attn, part, flat, rope) for part, flat in zip(PARTS, parts, strict=True)
+        as_attended(attn, part, flat, rope)
+        for part, flat in zip(PARTS, parts, strict=True)
+        if flat is not None
     )
     groups = query.shape[1] // key.shape[1]
     out = F.scaled_dot_product_attention(query, _repeat(key, groups), _repeat(value, groups))

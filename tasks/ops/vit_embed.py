@@ -1,16 +1,18 @@
 """Image to tokens: patch convolution at any stride, position embedding at any grid."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+# A timm module; torch types its attributes as Tensor | Module, which fits none of them.
+Vit = Any
 PositionResize = Literal["timm", "dinov2", "dino"]
 
 
 def embed(
-    model: nn.Module, images: Tensor, stride: tuple[int, int], position_resize: PositionResize
+    model: Vit, images: Tensor, stride: tuple[int, int], position_resize: PositionResize
 ) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
     """Tokens that enter the first block of a timm ViT.
 
@@ -32,7 +34,7 @@ def embed(
         for token in (model.cls_token, model.reg_token)
         if token is not None
     ]
-    positions = _positions(model, (rows, cols), images.shape[-2:], stride, position_resize)
+    positions = _positions(model, (rows, cols), position_resize)
     if positions is not None and positions.shape[1] == rows * cols:
         tokens = tokens + positions.to(tokens.dtype)
         positions = None
@@ -44,13 +46,7 @@ def embed(
     return model.norm_pre(tokens), rotary, (rows, cols)
 
 
-def _positions(
-    model: nn.Module,
-    grid: tuple[int, int],
-    image_size: torch.Size,
-    stride: tuple[int, int],
-    mode: PositionResize,
-) -> Tensor | None:
+def _positions(model: Vit, grid: tuple[int, int], mode: PositionResize) -> Tensor | None:
     embedding = getattr(model, "pos_embed", None)
     if embedding is None:
         return None
