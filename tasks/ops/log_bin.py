@@ -1,0 +1,106 @@
+"""Log-binned descriptors: a patch together with its surroundings at growing distance.
+
+Amir et al. 2021, section 3.3. Level 0 is the map itself, seen through the 3x3 patches around
+a patch (9 bins). Level k >= 1 is the map averaged over 3^k x 3^k patches, seen through the 8
+neighbours at distance 3^k. Hierarchy L has the levels 0..L-1 and 1 + 8L bins.
+
+Every bin is a shifted view of one of L maps, so the dot product of two binned descriptors is a
+sum of shifted products of plain ones: `similarity.binned_cosine_blocks` never builds the bins.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+
+class Bin(NamedTuple):
+    """One bin: the map of `level`, seen (drow, dcol) patches away."""
+
+    level: int
+    drow: int
+    dcol: int
+
+
+def bins(hierarchy: int) -> list[Bin]:
+    """The 1 + 8 `hierarchy` bins in the order of the descriptor's blocks of D channels.
+
+    Raises:
+        ValueError: `hierarchy` below 1.
+    """
+    if hierarchy < 1:
+        raise ValueError(f"hierarchy must be at least 1 (the 3x3 neighbours); got {hierarchy}")
+    steps = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1)]
+    return [
+        Bin(level, row * 3**level, col * 3**level)
+        for level in range(hierarchy)
+        for row, col in steps
+        if level == 0 or (row, col) != (0, 0)
+    ]
+
+
+def pooled_levels(maps: Tensor, hierarchy: int) -> list[Tensor]:
+    """The maps of levels 0..hierarchy-1, each of the shape of `maps` (..., rows, cols, D).
+
+    Level k holds means over the 3^k x 3^k patches around a patch that lie inside the grid.
+    Half-precision maps are averaged in float32 and come out as float32, level 0 as it was.
+    """
+    if maps.ndim < 3:
+        raise ValueError(f"expected maps (..., rows, cols, D); got shape {tuple(maps.shape)}")
+    return list(_levels(maps, len(bins(hierarchy)) // 8))
+
+
+def log_bin(maps: Array, hierarchy: int = 2) -> Array:
+    """Concatenate the bins of every patch; positions outside the grid clamp to its border.
+
+    Args:
+        maps: (rows, cols, D) or (B, rows, cols, D), real.
+        hierarchy: number of levels L.
+
+    Returns:
+        (..., rows, cols, (1 + 8L) D), bin by bin in the order of `bins`, not normalised;
+        float32 for half-precision input, else the input's dtype.
+
+    Raises:
+        ValueError: fewer than three axes, or `hierarchy` below 1.
+    """
+    if isinstance(maps, np.ndarray):
+        return log_bin(torch.from_numpy(maps), hierarchy).numpy()
+    levels = pooled_levels(maps, hierarchy)
+    rows, cols = maps.shape[-3:-1]
+    dtype = levels[-1].dtype if hierarchy > 1 else _working_dtype(maps)
+    views = [
+        levels[level]
+        .to(dtype)
+        .index_select(-3, clamped(rows, drow, maps.device))
+        .index_select(-2, clamped(cols, dcol, maps.device))
+        for level, drow, dcol in bins(hierarchy)
+    ]
+    return torch.cat(views, dim=-1)
+
+
+def clamped(length: int, shift: int, device: torch.device | str = "cpu") -> Tensor:
+    """Indices 0..length-1 moved by `shift` and clamped to the same range, (length,) int64."""
+    return (torch.arange(length, device=device) + shift).clamp(0, length - 1)
+
+
+def _levels(maps: Tensor, hierarchy: int) -> Iterator[Tensor]:
+    yield maps
+    planes = maps.to(_working_dtype(maps)).movedim(-1, -3)
+    planes = planes.reshape(-1, *planes.shape[-3:])
+    for level in range(1, hierarchy):
+        side = 3**level
+        half = side // 2
+        # A mean over a box cut by the border is still a mean of row means: two cheap passes.
+        pooled = F.avg_pool2d(planes, (side, 1), 1, (half, 0), count_include_pad=False)
+        pooled = F.avg_pool2d(pooled, (1, side), 1, (0, half), count_include_pad=False)
+        yield pooled.movedim(1, -1).reshape(maps.shape)
+
+
+def _working_dtype(maps: Tensor) -> torch.dtype:
+    return torch.float32 if maps.dtype in (torch.float16, torch.bfloat16) else maps.dtype
