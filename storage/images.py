@@ -1,0 +1,185 @@
+"""Photographs of any format, size and depth as (H, W, 3) uint8, with limits for hostile files."""
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from storage.errors import UnreadableImageError
+from storage.files import open_filesystem
+from storage.sources import ImageRef, list_images
+
+__all__ = [
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "ImageRef",
+    "decode_image",
+    "image_size",
+    "list_images",
+    "read_image",
+]
+
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 8
+# Enough for the header of nearly every photograph, EXIF block and thumbnail included.
+_HEADER_BYTES = 65_536
+_ORIENTATION = 0x0112
+
+# Pillow's own limit, from the header as ours, so that no warning comes below it.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+
+def read_image(
+    ref: ImageRef, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
+) -> NDArray[np.uint8]:
+    """Read and decode one image.
+
+    Args:
+        ref: an entry of ``list_images``.
+        max_pixels: images with more are refused from their header, before decoding.
+        min_side: images with a shorter side, in pixels, are refused.
+
+    Returns:
+        (H, W, 3) uint8 RGB, upright by its EXIF orientation. Transparency is laid over white,
+        16 bits are scaled to 8, of an animation comes the first frame.
+
+    Raises:
+        UnreadableImageError: the bytes are no image that can be used, or the file is gone.
+        Exception: whatever the filesystem raises on a fault; ``is_storage_fault`` tells.
+    """
+    return decode_image(read_member(ref), ref.name, max_pixels=max_pixels, min_side=min_side)
+
+
+def decode_image(
+    data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
+) -> NDArray[np.uint8]:
+    """``read_image`` for bytes that are at hand; ``name`` is for the errors."""
+    image = _open(data, name, max_pixels, min_side)
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        return np.asarray(_to_rgb(upright), dtype=np.uint8)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken data
+        raise UnreadableImageError(name, f"broken image data ({error})") from error
+
+
+def image_size(
+    ref: ImageRef, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
+) -> tuple[int, int]:
+    """(width, height) in pixels after EXIF orientation, from the header alone.
+
+    Raises:
+        UnreadableImageError: as ``read_image``, except for faults further inside the file.
+    """
+    try:
+        image = _open(_header(ref), ref.name, max_pixels, min_side)
+        size = _upright_size(image)
+    except UnreadableImageError as error:
+        # A long EXIF block or a TIFF directory at the end of the file: only the whole file tells.
+        if ref.bytes <= _HEADER_BYTES or "pixels" in error.reason:
+            raise
+        image = _open(read_member(ref), ref.name, max_pixels, min_side)
+        size = _upright_size(image)
+    return size
+
+
+def read_member(ref: ImageRef, start: int = 0, end: int | None = None) -> bytes:
+    """Bytes ``start`` to ``end`` of an image's file or of its member in an archive."""
+    url, _, fragment = ref.url.partition("#tar=")
+    if fragment:
+        offset, size = (int(number) for number in fragment.split(":"))
+        stop = offset + (size if end is None else min(end, size))
+        return _fetch(ref, url, offset + start, stop)
+    whole = start == 0 and end is None
+    return _fetch(ref, url, None if whole else start, None if whole else end)
+
+
+def _header(ref: ImageRef) -> bytes:
+    # A range beyond the end of an empty file is an error on object stores.
+    return b"" if ref.bytes == 0 else read_member(ref, 0, min(_HEADER_BYTES, ref.bytes))
+
+
+def _fetch(ref: ImageRef, url: str, start: int | None, end: int | None) -> bytes:
+    fs, path = open_filesystem(url)
+    try:
+        return bytes(fs.cat_file(path, start=start, end=end))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UnreadableImageError(ref.name, "gone since the source was listed") from error
+    except PermissionError as error:
+        # On a disk it concerns one file; from a bucket it is the credentials, for all of them.
+        if "file" in fs.protocol:
+            raise UnreadableImageError(ref.name, "no permission to read the file") from error
+        raise
+
+
+def _open(data: bytes, name: str, max_pixels: int, min_side: int) -> Image.Image:
+    if not data:
+        raise UnreadableImageError(name, "the file is empty (zero bytes)")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImageError(
+            name, f"too many pixels, the limit is {max_pixels:,} ({error})"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(name, _what_it_is(data)) from error
+    except Exception as error:  # Pillow's plugins raise nearly anything on broken headers
+        raise UnreadableImageError(name, f"broken image header ({error})") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadableImageError(
+            name, f"too many pixels: {width}x{height}, the limit is {max_pixels:,}"
+        )
+    if min(width, height) < min_side:
+        raise UnreadableImageError(
+            name, f"too small: {width}x{height} pixels, the shorter side must be >= {min_side}"
+        )
+    return image
+
+
+def _what_it_is(data: bytes) -> str:
+    head = data[:512]
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        return "not an image: the file holds HTML or XML"
+    text = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
+    if text >= 0.95 * len(head):
+        return "not an image: the file holds text"
+    return "not an image of a known format, or cut off in its header"
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except (OSError, ValueError, SyntaxError, struct.error):
+        turned = False
+    width, height = image.size
+    return (height, width) if turned else (width, height)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _gray(np.asarray(image) / 257)
+    if image.mode in ("I", "F"):
+        return _gray(_to_byte_range(np.asarray(image).astype(np.float32)))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        paper = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _gray(values: NDArray[Any]) -> Image.Image:
+    return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _to_byte_range(values: NDArray[Any]) -> NDArray[Any]:
+    """Values whose file does not tell their range: unit, 8-bit or 16-bit, by the largest."""
+    values = np.nan_to_num(values)
+    top = float(values.max(initial=0.0))
+    if top <= 1.0:
+        return values * 255
+    return values if top <= 255.0 else values / 257

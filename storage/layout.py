@@ -1,0 +1,297 @@
+"""The format of a store on disk: its paths, its JSON files and their strict codecs.
+
+::
+
+    STORE/
+      store.json                      what every image in here was made with
+      partitions/<id>/<attempt>/      one zarr v3 group: images of one patch grid
+      commits/<id>.json               written last; what has no commit does not exist
+      failures/<id>.json              why images could not be stored, for people to read
+      index/<generation>.json         what `compact` found, so that few files need reading
+      index/<generation>-<attempt>/   its buckets of image records
+
+Rows of records are written as columns, a tenth of the size and time of a list of objects.
+"""
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+from storage.errors import StoreCorruptError
+
+__all__ = [
+    "FORMAT",
+    "ArraySpec",
+    "Commit",
+    "ImageRecord",
+    "Mark",
+    "StoreInfo",
+    "attempt_time",
+    "decode_columns",
+    "decode_object",
+    "digest",
+    "encode",
+    "encode_columns",
+    "new_attempt",
+    "parse_json",
+]
+
+FORMAT = 1
+
+State = Literal["stored", "failed", "gone", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """One array of a partition; the first axis, ``image``, is implied.
+
+    Attributes:
+        name: e.g. ``descriptors``.
+        axes: names of the other axes, e.g. ``("row", "col", "channel")``.
+        shape: their lengths, e.g. ``(56, 56, 384)``.
+        dtype: numpy's name, e.g. ``float16``.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """``store.json``."""
+
+    format: int
+    config: Mapping[str, Any]
+    weights: Mapping[str, Any]
+    versions: Mapping[str, Any]
+
+
+class ImageRecord(NamedTuple):
+    """One stored image of a commit, in the order of its rows.
+
+    Attributes:
+        name, url, bytes, version: as in ``ImageRef``, when it was read.
+        width, height: pixels of the original image.
+        digest: blake2b-128 over the image's bytes in all arrays, by ``image_digest``.
+        origin: id of the partition that first held these bytes, where they were copied; else "".
+        supersedes: ids of the commits whose entry for this name this one replaces.
+    """
+
+    name: str
+    url: str
+    bytes: int
+    version: str
+    width: int
+    height: int
+    digest: str
+    origin: str
+    supersedes: tuple[str, ...]
+
+
+class Mark(NamedTuple):
+    """One image of which a commit says something else than "stored".
+
+    Attributes:
+        name, url, version: as in ``ImageRef``.
+        state: ``failed`` (could not be read), ``gone`` (left the source) or ``dropped``
+            (its stored bytes are bad: the next run stores it again).
+        reason: one line.
+        supersedes: as in ``ImageRecord``.
+    """
+
+    name: str
+    url: str
+    version: str
+    state: State
+    reason: str
+    supersedes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """``commits/<id>.json``.
+
+    Attributes:
+        id: of the partition, or of the marks.
+        attempt: the folder that counts; empty folder for a commit of marks alone.
+        grid: (rows, cols) of patches; (0, 0) without images.
+        arrays: what the group holds.
+        images: the rows, in order.
+        marks: images that were planned here and are not stored.
+        replaces: partitions whose living images were copied into this one.
+    """
+
+    id: str
+    attempt: str
+    grid: tuple[int, int]
+    arrays: tuple[ArraySpec, ...]
+    images: tuple[ImageRecord, ...]
+    marks: tuple[Mark, ...]
+    replaces: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """The file's bytes."""
+        return encode(
+            {
+                "format": FORMAT,
+                "id": self.id,
+                "attempt": self.attempt,
+                "grid": self.grid,
+                "arrays": [_fields(array) for array in self.arrays],
+                "images": encode_columns(ImageRecord, self.images),
+                "marks": encode_columns(Mark, self.marks),
+                "replaces": self.replaces,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes, file: str) -> "Commit":
+        """Parse a commit strictly; ``file`` is for the errors."""
+        names = ("format", "id", "attempt", "grid", "arrays", "images", "marks", "replaces")
+        raw = decode_object(parse_json(data, file), names, file)
+        check_format(raw["format"], file)
+        return cls(
+            id=_typed(raw, "id", str, file),
+            attempt=_typed(raw, "attempt", str, file),
+            grid=decode_grid(raw["grid"], file),
+            arrays=decode_arrays(raw["arrays"], file),
+            images=tuple(decode_columns(ImageRecord, raw["images"], f"{file}, images")),
+            marks=tuple(decode_columns(Mark, raw["marks"], f"{file}, marks")),
+            replaces=tuple(_typed(raw, "replaces", list, file)),
+        )
+
+
+def encode_store_info(info: StoreInfo) -> bytes:
+    """The bytes of ``store.json``, for people to read as well."""
+    return (json.dumps(_fields(info), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def decode_store_info(data: bytes, file: str) -> StoreInfo:
+    """Parse ``store.json`` strictly."""
+    raw = decode_object(parse_json(data, file), _names(StoreInfo), file)
+    check_format(raw["format"], file)
+    for name in ("config", "weights", "versions"):
+        _typed(raw, name, dict, file)
+    return StoreInfo(**raw)
+
+
+def check_format(value: object, file: str) -> None:
+    """Refuse files of a later program."""
+    if value != FORMAT:
+        raise StoreCorruptError(
+            f"{file}: format {value!r}, this program reads {FORMAT}. Use the version of "
+            "patchflow that wrote the store, or a newer one."
+        )
+
+
+def decode_grid(raw: object, file: str) -> tuple[int, int]:
+    """(rows, cols) of a grid."""
+    if not isinstance(raw, list) or len(raw) != 2 or not all(type(n) is int for n in raw):
+        raise StoreCorruptError(f"{file}: field 'grid' should be [rows, cols], got {raw!r}.")
+    return raw[0], raw[1]
+
+
+def decode_arrays(raw: object, file: str) -> tuple[ArraySpec, ...]:
+    """The specs of a partition's arrays."""
+    if not isinstance(raw, list):
+        raise StoreCorruptError(f"{file}: field 'arrays' should be a list, got {raw!r}.")
+    arrays = (decode_object(item, _names(ArraySpec), f"{file}, arrays") for item in raw)
+    return tuple(
+        ArraySpec(a["name"], tuple(a["axes"]), tuple(a["shape"]), a["dtype"]) for a in arrays
+    )
+
+
+def encode_arrays(arrays: Iterable[ArraySpec]) -> list[dict[str, Any]]:
+    """The JSON value of array specs."""
+    return [_fields(array) for array in arrays]
+
+
+def encode_columns(record: type[Any], rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """Named tuples as one list for each field."""
+    columns = zip(*rows, strict=True) if rows else ((),) * len(record._fields)
+    return {name: list(column) for name, column in zip(record._fields, columns, strict=True)}
+
+
+def decode_columns(record: type[Any], raw: object, file: str) -> list[Any]:
+    """Named tuples from their columns, whose lengths must agree."""
+    columns = decode_object(raw, record._fields, file)
+    lengths = {name: len(_typed(columns, name, list, file)) for name in record._fields}
+    if len(set(lengths.values())) > 1:
+        raise StoreCorruptError(f"{file}: columns of different lengths: {lengths}.")
+    for name in ("supersedes", "grid"):
+        if name in columns:
+            columns[name] = [tuple(value) for value in columns[name]]
+    return list(map(record._make, zip(*(columns[name] for name in record._fields), strict=True)))
+
+
+def encode(value: object) -> bytes:
+    """Compact JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse_json(data: bytes, file: str) -> Any:
+    """JSON, or an error that names the file."""
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise StoreCorruptError(
+            f"{file}: cut off or not JSON ({error}). `patchflow verify --repair` sets it aside; "
+            "the next run stores its images again."
+        ) from error
+
+
+def decode_object(raw: object, names: Sequence[str], file: str) -> dict[str, Any]:
+    """A JSON object that has exactly these fields."""
+    if not isinstance(raw, dict):
+        raise StoreCorruptError(f"{file}: expected an object with {names}, got {raw!r:.80}.")
+    missing = [name for name in names if name not in raw]
+    if missing:
+        raise StoreCorruptError(f"{file}: field {missing[0]!r} is missing.")
+    unknown = [name for name in raw if name not in names]
+    if unknown:
+        raise StoreCorruptError(f"{file}: unknown field {unknown[0]!r}.")
+    return raw
+
+
+def _typed(raw: Mapping[str, Any], name: str, kind: type, file: str) -> Any:
+    if not isinstance(raw[name], kind):
+        raise StoreCorruptError(
+            f"{file}: field {name!r} should be a {kind.__name__}, got {raw[name]!r:.80}."
+        )
+    return raw[name]
+
+
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+def digest(*parts: bytes) -> str:
+    """blake2b-128 over parts, each preceded by its length so that no two splits agree."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(len(part).to_bytes(8, "little"))
+        state.update(part)
+    return state.hexdigest()
+
+
+def new_attempt() -> str:
+    """A name that no other writer has, and that sorts by the time it was made."""
+    return f"{time.time_ns():016x}-{uuid.uuid4().hex[:8]}"
+
+
+def attempt_time(attempt: str) -> float:
+    """Seconds since 1970 at which an attempt was named; 0 for a name of another kind."""
+    try:
+        return int(attempt.partition("-")[0], 16) / 1e9
+    except ValueError:
+        return 0.0

@@ -1,0 +1,248 @@
+"""Writing one partition: shards whole, the commit last."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from storage.errors import StorageError
+from storage.files import create_exclusively, exists, join, read_bytes, write_bytes, zarr_store
+from storage.layout import ArraySpec, Commit, ImageRecord, Mark, digest, encode, new_attempt
+from storage.planning import Partition
+from storage.sources import ImageRef
+
+__all__ = [
+    "Failure",
+    "PartitionWriter",
+    "fill_value",
+    "image_digest",
+    "shard_images",
+    "write_commit",
+    "write_failures",
+]
+
+_SHARD_BYTES = 64 * 2**20
+_SHARD_IMAGES = 32
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be stored.
+
+    Attributes:
+        ref: the image.
+        reason: one line for people.
+        detail: the end of the traceback.
+    """
+
+    ref: ImageRef
+    reason: str
+    detail: str = ""
+
+
+class PartitionWriter:
+    """Takes the images of one partition one by one; use it from one thread.
+
+    It holds at most one shard (64 MiB, 32 images) of every array. Nothing that it wrote exists
+    for a reader before ``commit``; a writer that dies leaves a folder for ``gc``.
+    """
+
+    def __init__(self, url: str, partition: Partition, arrays: Sequence[ArraySpec]) -> None:
+        self.partition = partition
+        self.arrays = tuple(sorted(arrays, key=lambda spec: spec.name))
+        self.attempt = new_attempt()
+        self._url = url
+        self._group_url = join(url, "partitions", partition.id, self.attempt)
+        self._planned = {image.ref.name: image for image in partition.images}
+        self._group: zarr.Group | None = None
+        self._buffers: dict[str, list[NDArray[Any]]] = {spec.name: [] for spec in self.arrays}
+        self._written = dict.fromkeys(self._buffers, 0)
+        self._records: list[ImageRecord] = []
+
+    def append(self, ref: ImageRef, width: int, height: int, arrays: Arrays) -> None:
+        """Add one image.
+
+        Args:
+            ref: one of the partition's images, each at most once.
+            width: of the original image, in pixels.
+            height: likewise.
+            arrays: one array for every spec, of exactly its shape and dtype, all finite.
+        """
+        planned = self._planned.pop(ref.name, None)
+        if planned is None:
+            raise StorageError(
+                f"{ref.name}: not planned for partition {self.partition.id}, or added before."
+            )
+        for spec in self.arrays:
+            _check(ref.name, spec, arrays)
+        arrays = {spec.name: arrays[spec.name] for spec in self.arrays}
+        record = ImageRecord(
+            *(ref.name, ref.url, ref.bytes, ref.version, width, height),
+            *(image_digest(arrays), "", planned.supersedes),
+        )
+        self.append_record(record, arrays)
+
+    def append_record(self, record: ImageRecord, arrays: Arrays) -> None:
+        """Add an image whose record is known, as ``compact`` copies them."""
+        self._records.append(record)
+        for spec in self.arrays:
+            self._buffers[spec.name].append(np.array(arrays[spec.name], copy=True))
+            if len(self._buffers[spec.name]) == shard_images(spec, len(self.partition.images)):
+                self._flush(spec)
+
+    def commit(self, failures: Sequence[Failure] = (), *, replaces: tuple[str, ...] = ()) -> Commit:
+        """Make the partition exist, and return the commit that counts.
+
+        That is another writer's where that one was first; then this attempt is left to ``gc``.
+        """
+        marks = tuple(self._mark(failure) for failure in failures)
+        unaccounted = self._planned.keys() - {mark.name for mark in marks}
+        if unaccounted:
+            raise StorageError(
+                f"partition {self.partition.id}: {len(unaccounted)} planned images were neither "
+                f"added nor reported as failed, e.g. {min(unaccounted)}."
+            )
+        if self._records:
+            self._finish_group()
+        commit = Commit(
+            self.partition.id,
+            self.attempt,
+            self.partition.grid if self._records else (0, 0),
+            self.arrays,
+            tuple(self._records),
+            marks,
+            replaces,
+        )
+        write_failures(self._url, commit.id, failures)
+        return write_commit(self._url, commit)
+
+    def _mark(self, failure: Failure) -> Mark:
+        ref = failure.ref
+        planned = self._planned.get(ref.name)
+        if planned is None:
+            raise StorageError(
+                f"{ref.name}: reported as failed, but it is not planned for partition "
+                f"{self.partition.id} or was added to it."
+            )
+        return failure_mark(failure, planned.supersedes)
+
+    def _flush(self, spec: ArraySpec) -> None:
+        if self._group is None:
+            self._group = self._create_group()
+        images = self._buffers[spec.name]
+        start = self._written[spec.name]
+        array = self._group[spec.name]
+        array[start : start + len(images)] = np.stack(images)
+        self._written[spec.name] = start + len(images)
+        images.clear()
+
+    def _create_group(self) -> zarr.Group:
+        store = zarr_store(self._group_url)
+        group = zarr.create_group(store)
+        count = len(self.partition.images)
+        for spec in self.arrays:
+            group.create_array(
+                spec.name,
+                shape=(count, *spec.shape),
+                chunks=(1, *spec.shape),
+                shards=(shard_images(spec, count), *spec.shape),
+                dtype=spec.dtype,
+                dimension_names=("image", *spec.axes),
+                # float16 facets hardly compress; the checksum finds flipped bytes.
+                compressors=(zarr.codecs.Crc32cCodec(),),
+                # A shard that is lost reads as this, which no image may hold.
+                fill_value=fill_value(spec.dtype),
+                config={"write_empty_chunks": True},
+            )
+        return group
+
+    def _finish_group(self) -> None:
+        for spec in self.arrays:
+            if self._buffers[spec.name]:
+                self._flush(spec)
+        assert self._group is not None  # noqa: S101 - there are records, so a flush made it
+        count = len(self._records)
+        if count != len(self.partition.images):
+            for spec in self.arrays:
+                array = self._group[spec.name]
+                array.resize((count, *spec.shape))
+        self._group.attrs.update(
+            {
+                "names": [record.name for record in self._records],
+                "sizes_width_height": [(r.width, r.height) for r in self._records],
+                "grid_rows_cols": list(self.partition.grid),
+                "partition": self.partition.id,
+            }
+        )
+
+
+def shard_images(spec: ArraySpec, count: int) -> int:
+    """Images in one shard of an array: as many as fit in 64 MiB, at most 32 and the partition."""
+    one = max(1, int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize)
+    return max(1, min(_SHARD_IMAGES, _SHARD_BYTES // one, count))
+
+
+def fill_value(dtype: str) -> float | int:
+    """What an array holds where nothing was written: NaN, or the least integer."""
+    kind = np.dtype(dtype)
+    return float("nan") if kind.kind == "f" else int(np.iinfo(kind).min)
+
+
+def image_digest(arrays: Arrays) -> str:
+    """blake2b-128 over one image's bytes, little-endian and row-major, by array name."""
+    parts: list[bytes] = []
+    for name in sorted(arrays):
+        array = arrays[name]
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        parts += [name.encode(), np.ascontiguousarray(little).tobytes()]
+    return digest(*parts)
+
+
+def failure_mark(failure: Failure, supersedes: tuple[str, ...]) -> Mark:
+    """The line of a commit that says so."""
+    ref = failure.ref
+    return Mark(ref.name, ref.url, ref.version, "failed", failure.reason, supersedes)
+
+
+def write_commit(url: str, commit: Commit) -> Commit:
+    """Write a commit if its id has none; return the one that stands."""
+    file = join(url, "commits", f"{commit.id}.json")
+    group = join(url, "partitions", commit.id, commit.attempt)
+    if commit.images and not exists(join(group, "zarr.json")):
+        raise StorageError(
+            f"{group}: vanished while it was written, most likely by `gc` with a grace time "
+            "shorter than this run. Run again with a longer one."
+        )
+    if create_exclusively(file, commit.encode()):
+        return commit
+    return Commit.decode(read_bytes(file), file)
+
+
+def write_failures(url: str, key: str, failures: Sequence[Failure]) -> None:
+    """Write ``failures/<id>.json`` for people to read; nothing where nothing failed."""
+    if not failures:
+        return
+    rows = [
+        {"name": f.ref.name, "url": f.ref.url, "reason": f.reason, "detail": f.detail}
+        for f in failures
+    ]
+    write_bytes(join(url, "failures", f"{key}.json"), encode(rows))
+
+
+def _check(name: str, spec: ArraySpec, arrays: Arrays) -> None:
+    if spec.name not in arrays:
+        raise StorageError(f"{name}: array {spec.name!r} is missing, got {sorted(arrays)}.")
+    array = arrays[spec.name]
+    if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
+        raise StorageError(
+            f"{name}: {spec.name} should be {spec.shape} {spec.dtype}, "
+            f"got {array.shape} {array.dtype}."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise StorageError(
+            f"{name}: {spec.name} holds NaN or infinity. Values beyond 65504 do not fit float16."
+        )
