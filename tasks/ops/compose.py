@@ -62,9 +62,7 @@ def cut_out(image: ImageArray, mask: MaskArray) -> CutOut:
         )
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
-        raise ValueError(
-            "expected a mask with an object in it, got one without a single pixel"
-        )
+        raise ValueError("expected a mask with an object in it, got one without a single pixel")
     window = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
     return CutOut(image[window].copy(), mask[window].astype(np.float32))
 
@@ -89,9 +87,7 @@ def relight(
     """
     light = image.astype(np.float32) * brightness
     light = (light - light.mean()) * contrast + light.mean()
-    light *= np.array(
-        [1 + _RED_GAIN * warmth, 1.0, 1 - _BLUE_GAIN * warmth], np.float32
-    )
+    light *= np.array([1 + _RED_GAIN * warmth, 1.0, 1 - _BLUE_GAIN * warmth], np.float32)
     return _bytes(light)
 
 
@@ -157,9 +153,7 @@ def _edged(
         whole = np.maximum(coverage, 1e-6)[:, :, None]
         return (colour / whole).astype(np.float32), (coverage >= 0.5).astype(np.float32)
     soft = cv2.GaussianBlur(coverage, (0, 0), softness)
-    spread = (
-        cv2.GaussianBlur(colour, (0, 0), softness) / np.maximum(soft, 1e-6)[:, :, None]
-    )
+    spread = cv2.GaussianBlur(colour, (0, 0), softness) / np.maximum(soft, 1e-6)[:, :, None]
     own = colour / np.maximum(coverage, 0.5)[:, :, None]
     plain = np.where(coverage[:, :, None] > 0.5, own, spread)
     return plain.astype(np.float32), np.asarray(soft, np.float32)
@@ -169,9 +163,7 @@ def _warped(
     values: FloatArray, affine: npt.NDArray[np.float64], size: tuple[int, int]
 ) -> FloatArray:
     """Values under an affine map, zero where nothing comes from; size is (width, height)."""
-    return np.asarray(
-        cv2.warpAffine(values, affine, size, flags=cv2.INTER_LINEAR), np.float32
-    )
+    return np.asarray(cv2.warpAffine(values, affine, size, flags=cv2.INTER_LINEAR), np.float32)
 
 
 def _bytes(values: npt.NDArray[np.floating]) -> ImageArray:
@@ -195,8 +187,6 @@ def _scaled(thing: CutOut, scale: float, flip: bool) -> tuple[FloatArray, FloatA
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     premultiplied = image.astype(np.float32) * coverage[:, :, None]
     return (
-        np.asarray(
-            cv2.resize(premultiplied, (cols, rows), interpolation=way), np.float32
-        ),
+        np.asarray(cv2.resize(premultiplied, (cols, rows), interpolation=way), np.float32),
         np.asarray(cv2.resize(coverage, (cols, rows), interpolation=way), np.float32),
     )
