@@ -1,0 +1,197 @@
+"""Labels carried from frame to frame along patch similarity, inside a window.
+
+DINO (Caron et al. 2021, appendix; after Jabri et al. 2020): a patch of the new frame takes the
+labels of its most similar patches among all context frames, weighted by a softmax of the
+cosines. Only patches within `radius` of its own position are looked at, and only those
+similarities are computed, tile by tile: memory does not depend on the number of frames, and
+the full N x N affinity never exists.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+Neighbourhood = Literal["square", "circle"]
+NEIGHBOURHOODS: tuple[Neighbourhood, ...] = get_args(Neighbourhood)
+
+
+class _Tile(NamedTuple):
+    """rows, cols: the queries. context_rows, context_cols: everything within their windows.
+
+    outside: (queries, context patches of one frame) bool, True where out of the window.
+    """
+
+    rows: slice
+    cols: slice
+    context_rows: slice
+    context_cols: slice
+    outside: Tensor
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Which patches of a grid see which, cut into tiles; made once a video by `plan_windows`."""
+
+    rows: int
+    cols: int
+    tiles: tuple[_Tile, ...]
+
+
+def plan_windows(
+    rows: int,
+    cols: int,
+    *,
+    radius: int,
+    neighbourhood: Neighbourhood = "square",
+    tile: int = 8,
+    device: torch.device | str = "cpu",
+) -> WindowPlan:
+    """Cut a grid into tiles and note for each what its patches may see.
+
+    Args:
+        radius: in patches, inclusive. ``square``: at most so many rows and columns away;
+            ``circle``: at most so far in Euclidean distance.
+        tile: side of a tile in patches. Larger ones waste products outside of the windows,
+            smaller ones call the matrix product more often.
+
+    Raises:
+        ValueError: a negative radius, an empty grid or tile, an unknown neighbourhood.
+    """
+    if radius < 0 or min(rows, cols, tile) < 1:
+        raise ValueError(
+            f"expected radius >= 0 and rows, cols, tile >= 1; got radius {radius}, "
+            f"grid {rows}x{cols}, tile {tile}"
+        )
+    if neighbourhood not in NEIGHBOURHOODS:
+        raise ValueError(f"neighbourhood must be one of {NEIGHBOURHOODS}; got {neighbourhood!r}")
+    tiles = tuple(
+        _plan_tile(
+            slice(top, min(top + tile, rows)),
+            slice(left, min(left + tile, cols)),
+            (rows, cols),
+            radius,
+            neighbourhood,
+            device,
+        )
+        for top in range(0, rows, tile)
+        for left in range(0, cols, tile)
+    )
+    return WindowPlan(rows, cols, tiles)
+
+
+def _plan_tile(
+    rows: slice,
+    cols: slice,
+    grid: tuple[int, int],
+    radius: int,
+    neighbourhood: Neighbourhood,
+    device: torch.device | str,
+) -> _Tile:
+    seen_rows = slice(max(rows.start - radius, 0), min(rows.stop + radius, grid[0]))
+    seen_cols = slice(max(cols.start - radius, 0), min(cols.stop + radius, grid[1]))
+    down = _distances(rows, seen_rows, device)[:, None, :, None]
+    across = _distances(cols, seen_cols, device)[None, :, None, :]
+    if neighbourhood == "square":
+        outside = torch.maximum(down, across) > radius
+    else:
+        outside = down**2 + across**2 > radius**2
+    return _Tile(rows, cols, seen_rows, seen_cols, outside.flatten(2).flatten(0, 1))
+
+
+def _distances(queries: slice, context: slice, device: torch.device | str) -> Tensor:
+    """(queries, context) absolute differences of positions along one axis."""
+    ours = torch.arange(queries.start, queries.stop, device=device)
+    theirs = torch.arange(context.start, context.stop, device=device)
+    return (ours[:, None] - theirs[None]).abs()
+
+
+@torch.inference_mode()
+def propagate_labels(
+    query: Tensor,
+    context: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    plan: WindowPlan,
+    *,
+    top_k: int = 5,
+    temperature: float = 0.1,
+) -> Tensor:
+    """Labels of a frame from those of its context frames.
+
+    Every patch keeps the `top_k` largest cosines over the windows of all context frames
+    jointly; weights are exp(cosine / temperature), normalised to one.
+
+    Args:
+        query: (rows, cols, D) floating, L2-normalised descriptors of the new frame.
+        context: one (rows, cols, D) for each context frame, L2-normalised, of the same dtype.
+        labels: one (rows, cols, K) for each context frame, soft; any K, the labels' meaning is
+            the caller's. Output is a convex combination of them.
+        plan: windows of this grid.
+
+    Returns:
+        (rows, cols, K), dtype of the labels.
+
+    Raises:
+        ValueError: no context, shapes that do not fit the plan, top_k < 1, temperature <= 0.
+    """
+    _check(query, context, labels, plan, top_k, temperature)
+    known = torch.stack(list(labels))
+    out = torch.empty(
+        (plan.rows, plan.cols, known.shape[-1]), dtype=known.dtype, device=known.device
+    )
+    for tile in plan.tiles:
+        out[tile.rows, tile.cols] = _propagate_tile(query, context, known, tile, top_k, temperature)
+    return out
+
+
+def _propagate_tile(
+    query: Tensor,
+    context: Sequence[Tensor],
+    known: Tensor,
+    tile: _Tile,
+    top_k: int,
+    temperature: float,
+) -> Tensor:
+    ours = query[tile.rows, tile.cols]
+    flat = ours.flatten(0, 1)
+    values, places = [], []
+    for index, frame in enumerate(context):
+        seen = frame[tile.context_rows, tile.context_cols].flatten(0, 1)
+        cosines = (flat @ seen.T).masked_fill_(tile.outside, -torch.inf)
+        # The best of all frames are among the best of each: two small selections instead of
+        # one over all frames at once.
+        best = cosines.topk(min(top_k, seen.shape[0]), dim=1, sorted=False)
+        values.append(best.values)
+        places.append(best.indices + index * seen.shape[0])
+    cosines, place = torch.cat(values, dim=1), torch.cat(places, dim=1)
+    best = cosines.topk(min(top_k, cosines.shape[1]), dim=1, sorted=False)
+    weights = torch.softmax(best.values.float() / temperature, dim=1).to(known.dtype)
+    seen_labels = known[:, tile.context_rows, tile.context_cols].flatten(0, 2)
+    chosen = seen_labels[place.gather(1, best.indices)]
+    mixed = torch.einsum("qn,qnk->qk", weights, chosen)
+    return mixed.unflatten(0, ours.shape[:2])
+
+
+def _check(
+    query: Tensor,
+    context: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    plan: WindowPlan,
+    top_k: int,
+    temperature: float,
+) -> None:
+    if not context or len(context) != len(labels):
+        raise ValueError(
+            "expected at least one context frame and labels for each; "
+            f"got {len(context)} frames and {len(labels)} labels"
+        )
+    grid = (plan.rows, plan.cols)
+    wrong = [tuple(a.shape) for a in (query, *context, *labels) if tuple(a.shape[:2]) != grid]
+    if wrong:
+        raise ValueError(f"expected a grid of {grid} everywhere, as planned; got {wrong[0]}")
+    if top_k < 1 or temperature <= 0:
+        raise ValueError(
+            f"expected top_k >= 1 and temperature > 0; got top_k {top_k}, temperature {temperature}"
+        )
