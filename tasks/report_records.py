@@ -1,0 +1,227 @@
+"""What the tasks leave for the report: one `set.json` beside the pictures it names.
+
+The file contract, so that `patchflow report OUT` can be run over whatever lies under OUT::
+
+    OUT/<any folders>/set.json        one `SetRecord`; its `kind` decides how the page looks
+    OUT/<any folders>/pictures/...    JPEG or PNG, named in it relative to the set.json's folder
+    OUT/<any folders>/sketches/<source>/<number>.bin
+                                      descriptors for the similarity inspector, int8
+                                      (rows, cols, channels) in C order, see `SketchRecord`
+    OUT/<any folders>/metrics.json    of `patchflow evaluate`; becomes a benchmark's page
+
+A field that is left out has its default; unknown fields are ignored, so that a report can be
+made from the files of another version.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from storage.errors import StorageError
+from storage.files import join, list_folder
+from storage.results import read_json, write_json
+
+SET_FILE = "set.json"
+METRICS_FILE = "metrics.json"
+REPORT_FOLDER = "report"
+_DEPTH = 3
+
+Kind = Literal["coseg", "parts", "pair", "video", "discover", "search", "benchmark"]
+Value = str | int | float | bool | None
+
+
+class RecordError(ValueError):
+    """A file of the contract that cannot be understood; the message names file and field."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image, frame or view.
+
+    pictures: layer to path, for instance image, saliency, clusters, pca, overlay, parts, boxes;
+    shown in this order. grid: (rows, cols) of its sketches, None without. jaccard: where the
+    truth is known. numbers: anything else worth a line, for instance confidence.
+    """
+
+    name: str
+    width: int
+    height: int
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    mask: str | None = None
+    jaccard: float | None = None
+    grid: tuple[int, int] | None = None
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRecord:
+    """One cluster and why it was kept or dropped.
+
+    size: patches. votes, images: how many images vote for it and contain it. colour: (r, g, b)
+    in the pictures.
+    """
+
+    id: int
+    size: int
+    mean_saliency: float
+    votes: int
+    images: int
+    kept: bool
+    reason: str
+    colour: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """Any table. rows: as many values in each as there are columns."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CurveRecord:
+    """Lines over the images in their order, for instance a mask's area over time.
+
+    lines: name to one value an image, None where unknown. low, high: the vertical range.
+    """
+
+    title: str
+    lines: Mapping[str, tuple[float | None, ...]]
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRecord:
+    """One correspondence between the first and the second image, in pixels of the originals."""
+
+    source_x: float
+    source_y: float
+    target_x: float
+    target_y: float
+    similarity: float
+    saliency: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SketchRecord:
+    """One source of the inspector, for instance "layer 9 token".
+
+    offsets, scales: one a channel; offset + scale x int8 value = reduced channel. mean_error, high_error: mean and
+    95th percentile of |cosine from the sketch - cosine of the full descriptors|; same_best:
+    share of patches whose best match in another image stays the same or falls beside it.
+    """
+
+    id: str
+    label: str
+    offsets: tuple[float, ...]
+    scales: tuple[float, ...]
+    mean_error: float | None = None
+    high_error: float | None = None
+    same_best: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetRecord:
+    """One page of the report: an image set, pair, video or benchmark.
+
+    numbers: the headline figures, name to value. settings: what it was made with, plain JSON.
+    movie: path of a video that a browser plays.
+    """
+
+    kind: Kind
+    name: str
+    images: tuple[ImageRecord, ...] = ()
+    clusters: tuple[ClusterRecord, ...] = ()
+    tables: tuple[TableRecord, ...] = ()
+    curves: tuple[CurveRecord, ...] = ()
+    matches: tuple[MatchRecord, ...] = ()
+    sketches: tuple[SketchRecord, ...] = ()
+    legend: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    movie: str | None = None
+
+    @property
+    def mean_jaccard(self) -> float | None:
+        """Over the images whose truth is known."""
+        known = [image.jaccard for image in self.images if image.jaccard is not None]
+        return sum(known) / len(known) if known else None
+
+
+_RECORD = TypeAdapter(SetRecord)
+
+
+def write_record(folder: str, record: SetRecord) -> str:
+    """Write `folder`/set.json and return its URL."""
+    return write_json(join(folder, SET_FILE), _RECORD.dump_python(record, mode="json"))
+
+
+def read_record(url: str) -> SetRecord:
+    """The record of one set.json or metrics.json.
+
+    Raises:
+        RecordError: not JSON, or a field that is missing or of the wrong type.
+    """
+    try:
+        content = read_json(url)
+    except StorageError as error:
+        raise RecordError(str(error)) from error
+    if url.endswith(METRICS_FILE):
+        content = _as_benchmark(content, url)
+    try:
+        return _RECORD.validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise RecordError(
+            f"{url}: {place}: {first['msg'].lower()}; write it with report_records.write_record"
+        ) from error
+
+
+def find_records(out: str) -> list[str]:
+    """URLs of the set.json and metrics.json files under `out`, sorted, the report left out."""
+    return sorted(_find(out, _DEPTH))
+
+
+def _find(folder: str, depth: int) -> list[str]:
+    found = [join(folder, name) for name in list_folder(folder) if name in (SET_FILE, METRICS_FILE)]
+    if depth:
+        for name in list_folder(folder, "directory"):
+            if name != REPORT_FOLDER and not name.endswith(".zarr"):
+                found += _find(join(folder, name), depth - 1)
+    return found
+
+
+def _as_benchmark(metrics: Any, url: str) -> dict[str, Any]:
+    """A page from the metrics of `patchflow evaluate`: scores, and a table by category."""
+    if not isinstance(metrics, dict) or "scores" not in metrics:
+        raise RecordError(f"{url}: expected the metrics of `patchflow evaluate`, with scores")
+    scores = {k: v for k, v in metrics["scores"].items() if isinstance(v, int | float)}
+    table = _category_table(metrics.get("by_category") or {})
+    left_out = {"scores", "by_category"}
+    return {
+        "kind": "benchmark",
+        "name": str(metrics.get("benchmark", "benchmark")),
+        "numbers": scores,
+        "tables": [table] if table else [],
+        "settings": {k: v for k, v in metrics.items() if k not in left_out},
+    }
+
+
+def _category_table(categories: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Categories as rows and scores as columns, whichever of the two is named first."""
+    rows: dict[str, dict[str, Value]] = {}
+    for name, value in categories.items():
+        rows[name] = dict(value) if isinstance(value, Mapping) else {"score": value}
+    columns: Sequence[str] = sorted({column for row in rows.values() for column in row})
+    if not rows:
+        return None
+    body = [[name, *(row.get(column) for column in columns)] for name, row in rows.items()]
+    return {"title": "By category", "columns": ["category", *columns], "rows": body}
