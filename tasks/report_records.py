@@ -112,9 +112,10 @@ class MatchRecord:
 class SketchRecord:
     """One source of the inspector, for instance "layer 9 token".
 
-    offsets, scales: one a channel; offset + scale x int8 value = reduced channel. mean_error, high_error: mean and
-    95th percentile of |cosine from the sketch - cosine of the full descriptors|; same_best:
-    share of patches whose best match in another image stays the same or falls beside it.
+    offsets, scales: one a channel; offset + scale x int8 value = reduced channel. mean_error,
+    high_error: mean and 95th percentile of |cosine from the sketch - cosine of the full
+    descriptors|; same_best: share of patches whose best match in another image stays the same
+    or falls beside it.
     """
 
     id: str
