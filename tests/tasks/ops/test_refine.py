@@ -1,0 +1,70 @@
+"""Refinement: edges of a drawn object are found, and degenerate masks stay as they are."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from tasks.ops.refine import grabcut, refine
+
+
+def disc(noise: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """An orange disc on a blue, noisy ground, and its exact mask."""
+    rng = np.random.default_rng(0)
+    mask = np.hypot(*np.mgrid[-60:60, -80:80]) < 35
+    colours = np.where(mask[..., None], (220, 140, 40), (40, 70, 160))
+    return np.clip(colours + rng.integers(-noise, noise, colours.shape), 0, 255).astype(
+        np.uint8
+    ), mask
+
+
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_grabcut_finds_the_outline_of_a_disc_from_a_mask_moved_by_three_pixels() -> None:
+    image, truth = disc()
+    coarse = np.roll(truth, 3, axis=1).astype(np.float32)
+    refined = refine(image, coarse, "grabcut")
+    assert jaccard(coarse > 0.5, truth) < 0.9
+    assert jaccard(refined, truth) > 0.99
+
+
+def test_grabcut_is_deterministic_whatever_the_generators_state() -> None:
+    image, truth = disc(100)
+    coarse = cv2.dilate(truth.astype(np.uint8), np.ones((15, 15))).astype(bool)
+    cv2.setRNGSeed(5)
+    first = grabcut(image, coarse)
+    cv2.setRNGSeed(77)
+    assert_array_equal(first, grabcut(image, coarse))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_empty_and_full_masks_stay(value: float) -> None:
+    image, truth = disc()
+    assert_array_equal(refine(image, np.full(truth.shape, value)), np.full(truth.shape, value > 0))
+
+
+def test_a_mask_too_thin_to_be_sure_of_stays() -> None:
+    image, truth = disc()
+    thin = np.zeros_like(truth)
+    thin[10, 10:100] = True
+    assert_array_equal(refine(image, thin), thin)
+
+
+def test_none_is_the_half_way_level() -> None:
+    image = np.zeros((1, 3, 3), np.uint8)
+    assert_array_equal(refine(image, np.array([[0.5, 0.51, 0.2]]), "none"), [[False, True, False]])
+
+
+def test_an_image_of_one_colour_gives_a_mask_of_its_size() -> None:
+    image, truth = disc()
+    assert refine(np.zeros_like(image), truth).shape == truth.shape
+
+
+def test_bad_calls_are_refused() -> None:
+    image, truth = disc()
+    with pytest.raises(ValueError, match="one size; got"):
+        refine(image, truth[1:])
+    with pytest.raises(ValueError, match="one of grabcut, none; got 'crf2'"):
+        refine(image, truth, "crf2")  # type: ignore[arg-type]
