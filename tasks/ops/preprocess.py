@@ -1,7 +1,6 @@
 """Pictures to the network's input, and maps back to pictures."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -9,9 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tasks.ops.kinds import Interpolation
 from tasks.ops.patch_grid import PatchGrid
 
-Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,

@@ -6,8 +6,7 @@ needed and computes there only the projections that are asked for.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from timm.layers import PatchEmbed
@@ -15,6 +14,7 @@ from timm.models.eva import EvaBlock
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from tasks.ops.kinds import Facet, FacetRequest, PositionResize
 from tasks.ops.vit_attention import (
     PARTS,
     SUPPORTED,
@@ -25,18 +25,9 @@ from tasks.ops.vit_attention import (
     attention_row,
     project,
 )
-from tasks.ops.vit_embed import PositionResize, Vit, embed
+from tasks.ops.vit_embed import Vit, embed
 
-Facet = Literal["key", "query", "value", "token", "normed_token"]
-FACETS: tuple[Facet, ...] = get_args(Facet)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class FacetRequest:
-    """One facet of one layer. layer: counted from 0."""
-
-    layer: int
-    facet: Facet
+__all__ = ["FacetRequest", "Features", "check_model", "extract_facets"]
 
 
 class Features(NamedTuple):

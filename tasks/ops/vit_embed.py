@@ -1,14 +1,15 @@
 """Image to tokens: patch convolution at any stride, position embedding at any grid."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tasks.ops.kinds import PositionResize
+
 # A timm module; torch types its attributes as Tensor | Module, which fits none of them.
 Vit = Any
-PositionResize = Literal["timm", "dinov2", "dino"]
 
 
 def embed(

@@ -1,0 +1,51 @@
+"""Images in, a descriptor store out."""
+
+from typing import Any, cast
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.utilities.annotations import quote
+
+from tasks.config import ExtractConfig
+from tasks.extract import extract_partition, known_failures, plan
+from tasks.progress import gather
+from tasks.summary import ExtractionSummary, publish, summarise
+
+DEFAULTS = ExtractConfig()
+
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    source = str(given["images"]).rstrip("/").rsplit("/", 1)[-1]
+    return f"extract {source} with {given['config'].model}"
+
+
+@flow(name="extract", flow_run_name=_run_name)
+def extract(images: str, store: str, config: ExtractConfig = DEFAULTS) -> ExtractionSummary:
+    """Store the descriptors of every image that the store lacks.
+
+    Args:
+        images: folder, glob, list file or any fsspec URL of those.
+        store: where the store is or will be: a local path or any fsspec URL.
+        config: which descriptors.
+
+    Raises:
+        ExceptionGroup: partitions whose task failed after its retries; all others are stored,
+            and running again computes only what is missing.
+    """
+    todo = plan(images, store, config)
+    futures = {
+        extract_partition.with_options(
+            task_run_name=f"{part.grid[0]}x{part.grid[1]} {part.id[:8]}, {len(part.images)} images"
+        ).submit(store, cast(Any, quote(part)), todo.config): len(part.images)
+        for part in todo.partitions
+    }
+    reports, errors = gather("extracting images", futures)
+    summary = summarise(todo, reports, known_failures(store, todo))
+    publish(summary, reports)
+    if errors:
+        raise ExceptionGroup(
+            f"{len(errors)} of {len(futures)} partitions failed; run again to compute only those",
+            [error for error in errors if isinstance(error, Exception)],
+        )
+    return summary

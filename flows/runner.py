@@ -1,0 +1,52 @@
+"""Where a flow's tasks run: threads, a local Dask cluster, a scheduler, or a cluster file."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect_dask import DaskTaskRunner
+
+# Dask listens on every interface unless it is told not to.
+_LOOPBACK = {"host": "127.0.0.1", "dashboard_address": None}
+_SCHEMES = ("tcp://", "tls://", "ws://", "wss://")
+_CLUSTER_KEYS = {"cluster_class", "cluster_kwargs", "adapt_kwargs", "client_kwargs", "address"}
+
+
+def make_runner(spec: str = "threads") -> TaskRunner[Any]:
+    """The task runner that `spec` names.
+
+    Args:
+        spec: ``threads`` (this process; two tasks overlap reading with computing), ``dask`` (a
+            local cluster, one single-threaded worker a core), an address such as
+            ``tcp://host:8786``, or a YAML file with the arguments of a
+            ``prefect_dask.DaskTaskRunner`` (see deployments/clusters/).
+
+    Raises:
+        ValueError: none of these, or a file with other keys.
+    """
+    if spec == "threads":
+        return ThreadPoolTaskRunner(max_workers=2)
+    if spec == "dask":
+        cores = os.cpu_count() or 1
+        cluster = {"n_workers": cores, "threads_per_worker": 1, "processes": True, **_LOOPBACK}
+        return DaskTaskRunner(cluster_kwargs=cluster)
+    if spec.startswith(_SCHEMES):
+        return DaskTaskRunner(address=spec)
+    if spec.endswith((".yaml", ".yml")):
+        return DaskTaskRunner(**_read_cluster_file(Path(spec)))
+    raise ValueError(
+        f"runner must be threads, dask, a scheduler address (tcp://host:port) or a .yaml file; "
+        f"got {spec!r}"
+    )
+
+
+def _read_cluster_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"no cluster file at {path}; see deployments/clusters/ for examples")
+    settings = yaml.safe_load(path.read_text())
+    if not isinstance(settings, dict) or not settings.keys() <= _CLUSTER_KEYS:
+        came = sorted(settings) if isinstance(settings, dict) else type(settings).__name__
+        raise ValueError(f"{path}: expected a mapping of {sorted(_CLUSTER_KEYS)}; got {came}")
+    return settings

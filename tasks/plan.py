@@ -1,0 +1,132 @@
+"""What an extraction will do, as a value that can be printed before anything runs."""
+
+import platform
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from storage.descriptors import DescriptorStore, Failure
+from storage.errors import StorageError, UnreadableImageError
+from storage.images import ImageRef, image_size
+from storage.planning import Partition, compare, plan_partitions
+from tasks.config import ExtractConfig
+from tasks.describe import grid_of, model_of
+from tasks.model import resolve_device, resolve_precision
+
+_PROBE_THREADS = 16
+# Every image has the same grid under these, so no header needs to be read to plan.
+_FIXED_GRID = ("square", "pad")
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionPlan:
+    """The work that is left.
+
+    config: with a concrete precision. listed: images in the source. unchanged: already stored.
+    failed_before: unreadable in an earlier run and unchanged since. partitions: to be computed.
+    unreadable: images whose header already tells that they cannot be read. gone: stored images
+    that the source lacks.
+    """
+
+    source: str
+    store: str
+    config: ExtractConfig
+    listed: int
+    unchanged: int
+    failed_before: int
+    partitions: tuple[Partition, ...]
+    unreadable: tuple[Failure, ...]
+    gone: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        """Images to be computed."""
+        return sum(len(partition.images) for partition in self.partitions)
+
+
+def plan_extraction(
+    images: Sequence[ImageRef], source: str, store_url: str, config: ExtractConfig
+) -> ExtractionPlan:
+    """Compare a listing with the store (made if absent) and cut what is missing into partitions.
+
+    Raises:
+        StoreMismatchError: the store was made with other settings or weights.
+        WeightsError, ValueError: settings that the model cannot serve.
+    """
+    config = settle_precision(config, store_url)
+    model = model_of(config)
+    store = DescriptorStore.create_or_open(
+        store_url,
+        config=store_config(config),
+        weights={"name": model.weights, "sha256": model.sha256},
+        versions=library_versions(),
+    )
+    index = store.index()
+    changes = compare(images, index, retry_failures=config.retry_failures)
+    sized, unreadable = _probe(changes.todo, config, model.patch)
+    partitions = plan_partitions(sized, index, store.config_digest, config.partition_size)
+    return ExtractionPlan(
+        source=source,
+        store=store_url,
+        config=config,
+        listed=len(images),
+        unchanged=changes.unchanged,
+        failed_before=changes.failed,
+        partitions=partitions,
+        unreadable=unreadable,
+        gone=changes.gone,
+    )
+
+
+def settle_precision(config: ExtractConfig, store_url: str) -> ExtractConfig:
+    """Make ``auto`` concrete: what the store was made with, else what this hardware does best.
+
+    Otherwise a store continued on another machine would mix precisions in silence.
+    """
+    if config.precision != "auto":
+        return config
+    try:
+        stored = DescriptorStore.open(store_url).info.config.get("precision")
+    except StorageError:
+        stored = None
+    concrete = stored or resolve_precision("auto", resolve_device(config.device))
+    return config.replace(precision=concrete)
+
+
+def store_config(config: ExtractConfig) -> dict[str, Any]:
+    """The provenance in ``store.json``: the settings and what follows from the model."""
+    model = model_of(config)
+    facts = {name: getattr(model, name) for name in ("patch", "depth", "heads", "channels")}
+    return config.identity() | facts
+
+
+def library_versions() -> dict[str, str]:
+    """Versions that may matter when numbers are compared; recorded, never compared."""
+    names = ("patchflow", "torch", "timm", "numpy", "zarr", "prefect", "dask", "scikit-learn")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _probe(
+    refs: Sequence[ImageRef], config: ExtractConfig, patch: int
+) -> tuple[list[tuple[ImageRef, int, int, tuple[int, int]]], tuple[Failure, ...]]:
+    """Each image's size and grid from its header, and those whose header cannot be read."""
+    if config.fit in _FIXED_GRID:
+        shape = grid_of(config, patch, config.size, config.size).shape
+        return [(ref, 0, 0, shape) for ref in refs], ()
+
+    def size(ref: ImageRef) -> tuple[int, int] | Failure:
+        try:
+            return image_size(ref, max_pixels=config.max_pixels)
+        except UnreadableImageError as error:
+            return Failure(ref, error.reason)
+
+    with ThreadPoolExecutor(_PROBE_THREADS) as pool:
+        sizes = list(pool.map(size, refs))
+    sized = [
+        (ref, *size, grid_of(config, patch, *size).shape)
+        for ref, size in zip(refs, sizes, strict=True)
+        if not isinstance(size, Failure)
+    ]
+    return sized, tuple(size for size in sizes if isinstance(size, Failure))

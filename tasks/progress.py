@@ -1,0 +1,73 @@
+"""Progress where people look: a bar in the terminal, a progress artifact in the Prefect UI."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.futures import PrefectFuture, as_completed
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+R = TypeVar("R")
+
+
+def gather(
+    what: str,
+    futures: Mapping[PrefectFuture[R], int],
+    *,
+    on_done: Callable[[R], str] | None = None,
+) -> tuple[list[R], list[BaseException]]:
+    """Wait for all `futures`, showing progress, and return results and errors.
+
+    One failing task does not keep the others from ending.
+
+    Args:
+        what: the verb and noun shown, e.g. "extracting images".
+        futures: each with the number of units (images, sets) that it stands for.
+        on_done: a remark on the latest result, shown beside the bar.
+
+    Returns:
+        results in order of completion, and the exceptions of tasks that failed.
+    """
+    total = sum(futures.values())
+    results: list[R] = []
+    errors: list[BaseException] = []
+    artifact: Any = create_progress_artifact(progress=0.0, description=what)
+    done = 0
+    with _bar() as bar:
+        line = bar.add_task(what, total=total, remark="")
+        for future in as_completed(list(futures)):
+            outcome = future.result(raise_on_failure=False)
+            remark = ""
+            if isinstance(outcome, BaseException):
+                errors.append(outcome)
+            else:
+                results.append(outcome)
+                remark = on_done(outcome) if on_done else ""
+            done += futures[future]
+            bar.update(line, completed=done, remark=remark)
+            update_progress_artifact(artifact, progress=100.0 * done / max(total, 1))
+    return results, errors
+
+
+def _bar() -> Progress:
+    # Quiet unless somebody watches: logs and pipes get the closing line only.
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[remark]}"),
+        console=console,
+        disable=not (console.is_terminal and sys.stderr.isatty()),
+    )

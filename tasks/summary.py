@@ -1,0 +1,95 @@
+"""What an extraction came to, for people: an object, a table and a page in the Prefect UI."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from tasks.extract import PartitionReport
+from tasks.plan import ExtractionPlan
+
+_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionSummary:
+    """The outcome of one run of `extract`.
+
+    listed: images in the source. stored: by this run. unchanged: before it. failures: (name,
+    reason) of images that could not be read, now or, unchanged since, earlier. partitions:
+    computed by this run. bytes, seconds: of descriptors, of the run's tasks.
+    """
+
+    store: str
+    listed: int
+    stored: int
+    unchanged: int
+    gone: int
+    failures: tuple[tuple[str, str], ...]
+    partitions: int
+    bytes: int
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """One sentence for the terminal."""
+        if not self.stored and not self.partitions:
+            done = f"nothing to do: {self.unchanged} images are stored already"
+        else:
+            done = f"{self.stored} images stored, {self.unchanged} were already"
+        gone = f", {self.gone} gone from the source" if self.gone else ""
+        bad = f", {len(self.failures)} could not be read" if self.failures else ""
+        return f"{done}{gone}{bad}"
+
+
+def summarise(
+    plan: ExtractionPlan,
+    reports: Sequence[PartitionReport],
+    earlier: Sequence[tuple[str, str]],
+) -> ExtractionSummary:
+    """Count up a run. earlier: (name, reason) of failures that the store knew before."""
+    now = [(f.ref.name, f.reason) for f in plan.unreadable]
+    now += [reason for report in reports for reason in report.reasons]
+    names = {name for name, _ in now}
+    failures = [*now, *(entry for entry in earlier if entry[0] not in names)]
+    return ExtractionSummary(
+        store=plan.store,
+        listed=plan.listed,
+        stored=sum(r.stored for r in reports if not r.raced),
+        unchanged=plan.unchanged + sum(r.stored for r in reports if r.raced),
+        gone=len(plan.gone),
+        failures=tuple(sorted(failures)),
+        partitions=sum(not r.raced for r in reports),
+        bytes=sum(r.bytes for r in reports),
+        seconds=sum(r.seconds for r in reports),
+    )
+
+
+@task(name="summarise", task_run_name="summary")
+def publish(summary: ExtractionSummary, reports: Sequence[PartitionReport]) -> None:
+    """Leave the run's numbers as artifacts."""
+    rows = [
+        {
+            "partition": report.id[:12],
+            "images": report.stored,
+            "failed": report.failed,
+            "images/s": round(report.stored / report.seconds, 2) if report.seconds else None,
+            "MB": round(report.bytes / 1e6, 1),
+            "by": "another run" if report.raced else "this run",
+        }
+        for report in reports
+    ]
+    if rows:
+        create_table_artifact(table=rows, key="partitions", description=summary.store)
+    lines = [f"# {summary.line}", f"Store: `{summary.store}`, {summary.listed} images listed."]
+    if summary.failures:
+        lines += ["", "| image | reason |", "| --- | --- |"]
+        lines += [f"| `{_cell(n)}` | {_cell(r)} |" for n, r in summary.failures[:_SHOWN]]
+        if len(summary.failures) > _SHOWN:
+            lines.append(f"\n... and {len(summary.failures) - _SHOWN} more under `failures/`")
+    create_markdown_artifact("\n".join(lines), key="extraction", description=summary.store)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
