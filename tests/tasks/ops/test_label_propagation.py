@@ -151,17 +151,17 @@ def test_errors_say_what_came() -> None:
     query, context, labels = random_video(1, 2, 3, 4, labels=1)
     plan = plan_windows(3, 4, radius=1)
     frames, known = list(context), list(labels)
-    with pytest.raises(ValueError, match="at least one context frame .* got 0 frames"):
+    with pytest.raises(ValueError, match=r"at least one context frame .* got 0 frames"):
         propagate_labels(query, [], [], plan)
     with pytest.raises(ValueError, match="labels for each; got 2 frames and 1 labels"):
         propagate_labels(query, frames, known[:1], plan)
     with pytest.raises(ValueError, match=r"grid of \(4, 4\) everywhere.*\(3, 4, 6\)"):
         propagate_labels(query, frames, known, plan_windows(4, 4, radius=1))
-    with pytest.raises(ValueError, match="top_k >= 1 .* got top_k 0"):
+    with pytest.raises(ValueError, match=r"top_k >= 1 .* got top_k 0"):
         propagate_labels(query, frames, known, plan, top_k=0)
     with pytest.raises(ValueError, match=r"temperature > 0; .* temperature 0\.0"):
         propagate_labels(query, frames, known, plan, temperature=0.0)
     with pytest.raises(ValueError, match="got radius -1"):
         plan_windows(3, 4, radius=-1)
-    with pytest.raises(ValueError, match="one of .*square.*circle.*got 'hexagon'"):
+    with pytest.raises(ValueError, match=r"one of .*square.*circle.*got 'hexagon'"):
         plan_windows(3, 4, radius=1, neighbourhood="hexagon")  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""Clips from folders and video files, and films that come back as they were written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from storage.errors import SourceError
+from storage.videos import list_clips, open_clip, read_frames, write_mp4
+
+
+def colour(index: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A flat frame whose red tells its number."""
+    frame = np.full((height, width, 3), 60, np.uint8)
+    frame[..., 0] = 20 + 20 * index
+    return frame
+
+
+def write_folder(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True)
+    for index in range(count):
+        Image.fromarray(colour(index)).save(folder / f"{index:03d}.png")
+    return folder
+
+
+def test_a_folder_is_a_clip_in_the_order_of_its_names(tmp_path: Path) -> None:
+    clip = open_clip(str(write_folder(tmp_path / "walk", 3)))
+    assert (clip.name, clip.count, clip.fps) == ("walk", 3, None)
+    frames = list(read_frames(clip))
+    assert [(f.index, f.name) for f in frames] == [(0, "000"), (1, "001"), (2, "002")]
+    for index, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.pixels, colour(index))
+
+
+def test_reading_can_begin_in_the_middle(tmp_path: Path) -> None:
+    folder = open_clip(str(write_folder(tmp_path / "walk", 4)))
+    film = open_clip(write_mp4(str(tmp_path / "walk.mp4"), map(colour, range(4)), fps=10))
+    for clip, name in ((folder, "002"), (film, "00002")):
+        first = next(read_frames(clip, start=2))
+        assert (first.index, first.name) == (2, name)
+        assert first.pixels is not None
+        assert abs(float(first.pixels[..., 0].mean()) - 60) < 4
+
+
+def test_a_broken_frame_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "walk", 3)
+    (folder / "001.png").write_bytes(b"no picture at all")
+    frames = list(read_frames(open_clip(str(folder))))
+    assert [f.pixels is None for f in frames] == [False, True, False]
+    assert frames[1].problem is not None
+    assert "text" in frames[1].problem
+
+
+@pytest.mark.parametrize("url", ["{tmp}/new/folder/film.mp4", "memory://films/film.mp4"])
+def test_a_film_comes_back_as_it_was_written(tmp_path: Path, url: str) -> None:
+    url = url.format(tmp=tmp_path)
+    assert write_mp4(url, map(colour, range(8)), fps=12.5) == url
+    clip = open_clip(url)
+    assert (clip.name, clip.count, clip.fps) == ("film", 8, 12.5)
+    frames = list(read_frames(clip))
+    assert [f.name for f in frames] == [f"{i:05d}" for i in range(8)]
+    for index, frame in enumerate(frames):
+        assert frame.pixels is not None
+        error = np.abs(frame.pixels.astype(int) - colour(index)).mean()
+        assert error < 4, f"frame {index} is {error} grey levels off"
+
+
+def test_odd_and_varying_sizes_are_made_even_and_equal(tmp_path: Path) -> None:
+    pictures = [colour(0, 31, 33), colour(0, 60, 20), colour(0, 31, 33)]
+    frames = list(read_frames(open_clip(write_mp4(str(tmp_path / "odd.mp4"), pictures))))
+    assert [f.pixels.shape for f in frames if f.pixels is not None] == [(32, 34, 3)] * 3
+
+
+def test_browsers_find_the_index_in_front_of_the_data(tmp_path: Path) -> None:
+    url = write_mp4(str(tmp_path / "film.mp4"), map(colour, range(3)))
+    data = Path(url).read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+def test_a_folder_of_clips(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clips" / "b", 2)
+    write_folder(tmp_path / "clips" / "a", 2)
+    film = write_mp4(str(tmp_path / "clips" / "c.mp4"), map(colour, range(2)))
+    clips = list_clips(str(tmp_path / "clips"))
+    assert [Path(c).name for c in clips] == ["a", "b", "c.mp4"]
+    assert [open_clip(c).count for c in clips] == [2, 2, 2]
+    assert list_clips(clips[0]) == [clips[0]]
+    assert list_clips(film) == [film]
+
+
+def test_errors_name_the_source(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"gone\.mp4: no such file"):
+        open_clip(str(tmp_path / "gone.mp4"))
+    (tmp_path / "text.mp4").write_text("hello")
+    with pytest.raises(SourceError, match=r"text\.mp4: no video that can be read"):
+        open_clip(str(tmp_path / "text.mp4"))
+    folder = write_folder(tmp_path / "twice", 2)
+    Image.fromarray(colour(0)).save(folder / "001.bmp")
+    with pytest.raises(SourceError, match=r"different stems.*'001'"):
+        open_clip(str(folder))
+    with pytest.raises(ValueError, match="at least one frame"):
+        write_mp4(str(tmp_path / "none.mp4"), [])
