@@ -4,9 +4,8 @@ The file contract, so that `patchflow report OUT` can be run over whatever lies 
 
     OUT/<any folders>/set.json        one `SetRecord`; its `kind` decides how the page looks
     OUT/<any folders>/pictures/...    JPEG or PNG, named in it relative to the set.json's folder
-    OUT/<any folders>/sketches/<source>/<number>.bin
-                                      descriptors for the similarity inspector, int8
-                                      (rows, cols, channels) in C order, see `SketchRecord`
+    OUT/<any folders>/sketches/...    descriptors for the similarity inspector, int8 (rows, cols,
+                                      channels) in C order, see `SketchRecord`
     OUT/<any folders>/metrics.json    of `patchflow evaluate`; becomes a benchmark's page
 
 A field that is left out has its default; unknown fields are ignored, so that a report can be
@@ -37,12 +36,27 @@ class RecordError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class GridRecord:
+    """Where an image's patches lie. left, top, width, height: of all their cells together, as
+    shares of the image; a cell is one stride wide, its patch in the middle.
+    """
+
+    rows: int
+    cols: int
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image, frame or view.
 
     pictures: layer to path, for instance image, saliency, clusters, pca, overlay, parts, boxes;
-    shown in this order. grid: (rows, cols) of its sketches, None without. jaccard: where the
-    truth is known. numbers: anything else worth a line, for instance confidence.
+    shown in this order. grid, sketches: for the inspector; source id to path. jaccard: where the
+    truth is known.
+    numbers: anything else worth a line, for instance confidence.
     """
 
     name: str
@@ -51,7 +65,8 @@ class ImageRecord:
     pictures: Mapping[str, str] = field(default_factory=dict)
     mask: str | None = None
     jaccard: float | None = None
-    grid: tuple[int, int] | None = None
+    grid: GridRecord | None = None
+    sketches: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ from storage.results import write_json
 from tasks.report_records import (
     ClusterRecord,
     CurveRecord,
+    GridRecord,
     ImageRecord,
     MatchRecord,
     RecordError,
@@ -24,7 +25,7 @@ RECORD = SetRecord(
     "cats & <dogs>",
     images=(
         ImageRecord("a/1.jpg", 640, 480, {"image": "pictures/0-image.jpg"}, jaccard=0.5),
-        ImageRecord("a/2.jpg", 64, 48, grid=(3, 4), jaccard=0.75, warnings=("blurred",)),
+        ImageRecord("a/2.jpg", 64, 48, grid=GridRecord(3, 4, 0.1, 0.1, 0.8, 0.8), jaccard=0.75, warnings=("blurred",)),
         ImageRecord("b.jpg", 8, 8, numbers={"confidence": None}),
     ),
     clusters=(ClusterRecord(0, 120, 0.3, 2, 3, True, "kept: salient", (1, 2, 3)),),
