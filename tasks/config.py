@@ -18,6 +18,8 @@ from tasks.ops.kinds import (
     Interpolation,
     PositionResize,
     Precision,
+    Refinement,
+    VoteRule,
 )
 
 
@@ -173,3 +175,48 @@ def parse_facet(text: str) -> FacetRequest:
         if facet == known and layer.isdecimal():
             return FacetRequest(int(layer), known)
     raise ValueError(f"expected LAYER.FACET with FACET one of {', '.join(FACETS)}; got {text!r}")
+
+
+class CosegmentConfig(ExtractConfig):
+    """How the object that a set of images shares is found."""
+
+    layer: int = Field(default=11, ge=0)
+    """Transformer layer the descriptors come from, counted from 0."""
+
+    facet: Facet = "key"
+    """key, query, value, token (after the block) or normed_token (after the final norm)."""
+
+    max_clusters: int = Field(default=15, ge=1)
+    """Most clusters of a set."""
+
+    elbow: float = Field(default=0.975, gt=0, le=1)
+    """Clusters are added until another one leaves more than this share of the error."""
+
+    sample_step: int = Field(default=20, ge=1)
+    """Every n-th descriptor trains the clustering."""
+
+    rule: VoteRule = "relative"
+    """votes (the paper's: enough images vote for a cluster by a fixed saliency) or relative (a
+    cluster's mean saliency against the set's mean)."""
+
+    threshold: float = Field(default=0.065, ge=0, le=1)
+    """Rule votes: mean saliency above which a cluster is salient in an image."""
+
+    share: float = Field(default=0.75, ge=0, le=1)
+    """Rule votes: share of the images that must vote for a cluster."""
+
+    ratio: float = Field(default=1.5, gt=0)
+    """Rule relative: a kept cluster's mean saliency over the set's mean, at least."""
+
+    outlier_cosine: float | None = Field(default=None, ge=-1, le=1)
+    """Images whose CLS descriptor has a lower cosine to the set's mean are left out (their masks
+    are empty); by default none are. The paper's value is 0.7."""
+
+    refinement: Refinement = "grabcut"
+    """How masks are fitted to the image's edges: grabcut or none."""
+
+    seed: int = 0
+    """Of the clustering."""
+
+    pictures: bool = True
+    """Leave pictures of every stage for the report."""

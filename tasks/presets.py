@@ -7,7 +7,7 @@ A preset made for one capability also serves extraction alone, which takes its p
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.config import Config, ExtractConfig
+from tasks.config import Config, CosegmentConfig
 
 _DINO_S8 = {"model": "vit_small_patch8_224.dino", "weights": "hub", "position_resize": "dino"}
 _DINO_S16 = {"model": "vit_small_patch16_224.dino", "weights": "hub", "position_resize": "dino"}
@@ -31,7 +31,7 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "amir2021-coseg": Preset(
-        config=ExtractConfig,
+        config=CosegmentConfig,
         settings={
             **_DINO_S8,
             "layer": 11,
@@ -42,6 +42,13 @@ PRESETS: dict[str, Preset] = {
             "multiple": 1,
             "interpolation": "lanczos",
             "saliency_heads": _PAPER_HEADS,
+            "max_clusters": 15,
+            "elbow": 0.975,
+            "sample_step": 100,
+            "rule": "votes",
+            "threshold": 0.065,
+            "share": 0.75,
+            "refinement": "grabcut",
         },
         benchmark="MSRC, Internet300, PASCAL-VOC (Faktor & Irani), PASCAL-CO",
         published="Jaccard and precision, by data set",

@@ -9,6 +9,8 @@ FACETS: tuple[Facet, ...] = get_args(Facet)
 Fit = Literal["short", "long", "square", "pad", "native"]
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 PositionResize = Literal["timm", "dinov2", "dino"]
+Refinement = Literal["grabcut", "none"]
+VoteRule = Literal["votes", "relative"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 

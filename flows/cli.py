@@ -1,0 +1,173 @@
+"""The command `patchflow`: one subcommand a flow, options from the settings' models."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from flows.options import config_options, read_config
+from storage.errors import StorageError
+from storage.weights import WeightsError
+from tasks.config import CosegmentConfig, ExtractConfig
+
+# Errors whose message is written for users; anything else is a bug and shows its traceback.
+_EXPECTED = (StorageError, WeightsError, ValueError, KeyError, OSError, RuntimeError)
+# Everything was done that could be; some input could not be used.
+INCOMPLETE = 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="patchflow")
+def main() -> None:
+    """Dense visual descriptors of Vision Transformers, at the scale of buckets.
+
+    Paths may be any fsspec URL (s3://, gs://, abfs://, memory://); credentials come from their
+    usual places, e.g. FSSPEC_S3 in the environment. Exit status: 0 done, 1 failed, 2 wrong
+    usage, 3 done except for inputs that could not be used.
+    """
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every subcommand that runs a flow."""
+    command = click.option(
+        "--debug", is_flag=True, help="Show the traceback of an error, and Prefect's logs."
+    )(command)
+    return click.option(
+        "--runner",
+        default="threads",
+        help="Where tasks run: threads, dask (a local cluster), tcp://HOST:PORT or a cluster "
+        "FILE.yaml.",
+    )(command)
+
+
+def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
+    """Run the flow `name` of flows/`name`.py with a Prefect API and a task runner.
+
+    Prints one sentence and exits with 1 where it fails.
+    """
+    if not debug:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
+    try:
+        import importlib
+
+        from flows.runner import make_runner
+        from flows.server import prefect_api
+
+        task_runner = make_runner(runner)
+        flow = getattr(importlib.import_module(f"flows.{name}"), name)
+        with prefect_api():
+            return flow.with_options(task_runner=task_runner)(**parameters)
+    except (*_EXPECTED, ExceptionGroup) as error:
+        fail(error, debug)
+
+
+def fail(error: BaseException, debug: bool) -> None:
+    """End with status 1 and what went wrong, in one sentence for each cause."""
+    if debug:
+        traceback.print_exception(error)
+    causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+    if isinstance(error, ExceptionGroup):
+        click.echo(f"Error: {error.message}", err=True)
+    for cause in causes[:5]:
+        text = str(cause.args[0]) if isinstance(cause, KeyError) and cause.args else str(cause)
+        click.echo(f"Error: {text or type(cause).__name__}", err=True)
+    if not debug:
+        click.echo("(--debug shows where)", err=True)
+    sys.exit(1)
+
+
+def finish(line: str, place: str, missing: tuple[tuple[str, str], ...] = ()) -> None:
+    """Print the closing lines; exit with 3 where inputs could not be used."""
+    for name, reason in missing[:20]:
+        click.echo(f"could not use {name}: {reason}", err=True)
+    if len(missing) > 20:
+        click.echo(f"... and {len(missing) - 20} more", err=True)
+    click.echo(line)
+    click.echo(place)
+    if missing:
+        sys.exit(INCOMPLETE)
+
+
+@main.command()
+@click.argument("images")
+@click.argument("store")
+@run_options
+@config_options(ExtractConfig)
+def extract(images: str, store: str, runner: str, debug: bool, **options: Any) -> None:
+    """Store descriptors of IMAGES in STORE.
+
+    IMAGES: folder, glob, list file (.txt), or any fsspec URL of those. Images that STORE holds
+    already are left alone; a run that was interrupted goes on where it stopped.
+    """
+    config = read_config(ExtractConfig, options)
+    summary = run_flow("extract", runner, debug, images=images, store=store, config=config)
+    finish(summary.line, f"store: {store}", summary.failures)
+
+
+@main.command()
+@click.argument("images")
+@click.argument("out")
+@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
+@run_options
+@config_options(CosegmentConfig)
+def cosegment(
+    images: str, out: str, store: str | None, runner: str, debug: bool, **options: Any
+) -> None:
+    """Find the object that a set of images shares: a mask for each of IMAGES, below OUT.
+
+    One folder of images is one set, a folder of folders is many. Masks:
+    OUT/<set>/masks/<stem>.png, mode L, 0 or 255, of the source image's size.
+    """
+    config = read_config(CosegmentConfig, options)
+    summary = run_flow(
+        "cosegment", runner, debug, images=images, out=out, config=config, store=store
+    )
+    for report in summary.sets:
+        for warning in report.warnings:
+            click.echo(f"{report.name}: {warning}", err=True)
+    finish(summary.line, f"masks: {out}/<set>/masks, report: {summary.report}", summary.missing)
+
+
+@main.command()
+@click.option("--out", default="demo-out", help="Where to write; any fsspec URL.")
+@run_options
+@config_options(CosegmentConfig)
+def demo(out: str, runner: str, debug: bool, **options: Any) -> None:
+    """Run the whole chain on photographs that come with installed packages, and measure it."""
+    config = read_config(CosegmentConfig, options)
+    summary = run_flow("demo", runner, debug, out=out, config=config)
+    finish(summary.line, f"report: {summary.report}", summary.masks.missing)
+
+
+@main.command()
+@click.argument("store")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def info(store: str, debug: bool) -> None:
+    """Say what is in STORE."""
+    from tasks.info import describe_store
+
+    try:
+        click.echo(describe_store(store))
+    except _EXPECTED as error:
+        fail(error, debug)
+
+
+@main.command()
+@click.argument("out")
+@click.option("--title", default="patchflow", help="Heading of the first page.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def report(out: str, title: str, debug: bool) -> None:
+    """Make OUT/report/index.html again from the results under OUT."""
+    from tasks.report import write_report
+
+    try:
+        summary = write_report(out, title=title)
+    except _EXPECTED as error:
+        fail(error, debug)
+        return
+    problems = tuple((problem, "left out of the report") for problem in summary.problems)
+    finish(summary.line, f"report: {summary.url}", problems)

@@ -1,0 +1,28 @@
+"""The whole chain once, on photographs that come with installed packages."""
+
+from prefect import flow
+
+from flows.cosegment import cosegment
+from storage.files import join
+from tasks.config import CosegmentConfig
+from tasks.demo import DemoSummary, draw_sets, publish_demo, score_sets
+from tasks.report_task import make_report
+
+DEFAULTS = CosegmentConfig()
+
+
+@flow(name="demo", flow_run_name="demo in {out}")
+def demo(out: str = "demo-out", config: CosegmentConfig = DEFAULTS) -> DemoSummary:
+    """Draw image sets with known objects, co-segment them and measure the result.
+
+    Args:
+        out: where pictures, store, masks and report are written; any fsspec URL.
+        config: descriptors and method.
+    """
+    sets = draw_sets(join(out, "input"))
+    found = cosegment(sets.images, out, config)
+    scores = score_sets(out, sets)
+    report = make_report(out, "patchflow demo")
+    summary = DemoSummary(out, report, found, scores)
+    publish_demo(summary)
+    return summary

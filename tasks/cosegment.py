@@ -1,0 +1,213 @@
+"""Co-segmentation tasks: cluster a set's descriptors, vote by saliency, refine, write masks."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from prefect import task
+
+from storage.descriptors import DescriptorStore
+from storage.errors import UnreadableImageError
+from storage.files import join
+from storage.images import read_image
+from storage.results import write_mask
+from tasks.config import EXECUTION_FIELDS, CosegmentConfig
+from tasks.faults import STORAGE_RETRIES
+from tasks.ops.kmeans import Clustering, assign, elbow_kmeans
+from tasks.ops.patch_grid import unit
+from tasks.ops.preprocess import to_image_size
+from tasks.ops.refine import refine
+from tasks.ops.voting import ClusterVotes, outlier_images, soft_foreground, vote_salient
+from tasks.report_pictures import (
+    ImageView,
+    SetLook,
+    cluster_records,
+    set_look,
+    sketch_record,
+    write_image,
+)
+from tasks.report_records import ImageRecord, SetRecord, write_record
+from tasks.reuse import finished, mark_finished
+from tasks.sets import ImageSet, result_stems, work_key
+from tasks.stored import ImageDescriptors, read_descriptors
+
+# Part of every result's key: raise it when the maths or the files change.
+CODE = "cosegment-1"
+SKETCH = "main"  # the inspector's source: the descriptors that were clustered
+_SKETCH_SAMPLE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SetReport:
+    """What became of one set.
+
+    masks: written, now or by the earlier run that is reused. clusters, kept: of the clustering.
+    missing: images without a mask, with the reason. reused: nothing had to be done.
+    """
+
+    name: str
+    masks: int
+    clusters: int
+    kept: int
+    missing: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    seconds: float
+    reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cosegmentation:
+    """A set's foreground on the patch grids.
+
+    labels: (rows, cols) cluster of each image's patches. foreground: (rows, cols) float32 in
+    [0, 1], foreground above 0.5; zeros for outliers.
+    """
+
+    clustering: Clustering
+    votes: ClusterVotes
+    labels: list[np.ndarray]
+    foreground: list[np.ndarray]
+    outliers: np.ndarray
+    warnings: tuple[str, ...]
+
+
+@task(name="cosegment-set", tags=["patchflow-cosegment"], **STORAGE_RETRIES)
+def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfig) -> SetReport:
+    """Write ``OUT/<set>/masks/<stem>.png`` of one set, unless an equal run did already."""
+    started = time.perf_counter()
+    opened = DescriptorStore.open(store)
+    settings = config.model_dump(mode="json", exclude=set(EXECUTION_FIELDS))
+    key = work_key(opened, images.images, settings, CODE)
+    folder = join(out, images.name)
+    if (earlier := finished(folder, key, SetReport)) is not None:
+        return replace(earlier, reused=True)
+    described = list(read_descriptors(opened, images.images))
+    found = cosegment(described, config)
+    missing = _write_masks(described, found, folder, config)
+    report = SetReport(
+        name=images.name,
+        masks=len(described) - len(missing),
+        clusters=len(found.clustering.centers),
+        kept=int(found.votes.kept.sum()),
+        missing=missing,
+        warnings=found.warnings,
+        seconds=time.perf_counter() - started,
+    )
+    mark_finished(folder, key, report)
+    return report
+
+
+def cosegment(images: Sequence[ImageDescriptors], config: CosegmentConfig) -> Cosegmentation:
+    """Amir et al. 2021, section 4.1, on a set's descriptors, in memory."""
+    units = [unit(image.descriptors) for image in images]
+    outliers = _outliers(images, config)
+    members = [u for u, outlier in zip(units, outliers, strict=True) if not outlier]
+    clustering = elbow_kmeans(
+        np.concatenate([u.reshape(-1, u.shape[-1]) for u in members]),
+        max_clusters=config.max_clusters,
+        elbow=config.elbow,
+        sample_step=config.sample_step,
+        seed=config.seed,
+    )
+    labels = [assign(u, clustering.centers) for u in units]
+    inside = np.flatnonzero(~outliers).tolist()
+    votes = vote_salient(
+        [labels[i] for i in inside],
+        [images[i].saliency for i in inside],
+        clusters=len(clustering.centers),
+        rule=config.rule,
+        threshold=config.threshold,
+        share=config.share,
+        ratio=config.ratio,
+    )
+    foreground = [
+        np.zeros(u.shape[:2], dtype=np.float32)
+        if outlier
+        else soft_foreground(u, clustering.centers, votes.kept)
+        for u, outlier in zip(units, outliers, strict=True)
+    ]
+    left_out = tuple(
+        f"{images[i].name} is unlike the set and was left out; its mask is empty"
+        for i in np.flatnonzero(outliers).tolist()
+    )
+    return Cosegmentation(
+        clustering, votes, labels, foreground, outliers, (*votes.warnings, *left_out)
+    )
+
+
+def _outliers(images: Sequence[ImageDescriptors], config: CosegmentConfig) -> np.ndarray:
+    cls = [image.cls for image in images if image.cls is not None]
+    if config.outlier_cosine is None or len(cls) < len(images):
+        return np.zeros(len(images), dtype=bool)
+    return outlier_images(np.stack(cls), config.outlier_cosine)
+
+
+def _write_masks(
+    images: Sequence[ImageDescriptors],
+    found: Cosegmentation,
+    folder: str,
+    config: CosegmentConfig,
+) -> tuple[tuple[str, str], ...]:
+    """Refine at the picture's resolution and write; returns (name, reason) of what is missing."""
+    stems = result_stems(image.name for image in images)
+    look = _look(images, found) if config.pictures else None
+    records: list[ImageRecord] = []
+    missing: list[tuple[str, str]] = []
+    for index, image in enumerate(images):
+        try:
+            picture = read_image(image.ref)
+        except UnreadableImageError as error:
+            missing.append((image.name, error.reason))
+            continue
+        soft = to_image_size(found.foreground[index], image.grid)
+        mask = refine(picture, soft, config.refinement)
+        stem = stems[image.name]
+        path = f"masks/{stem}.png"
+        write_mask(join(folder, path), mask)
+        if look is not None:
+            view = ImageView(
+                name=image.name,
+                pixels=picture,
+                grid=image.grid,
+                saliency=image.saliency,
+                clusters=found.labels[index],
+                descriptors=image.descriptors,
+                mask=mask,
+                sketched={SKETCH: image.descriptors},
+            )
+            records.append(write_image(folder, index, view, look, mask=path))
+    if look is not None:
+        _write_page(folder, images, found, look, records, config)
+    return tuple(missing)
+
+
+def _look(images: Sequence[ImageDescriptors], found: Cosegmentation) -> SetLook:
+    return set_look(
+        [image.descriptors for image in images],
+        [image.saliency for image in images],
+        clusters=len(found.clustering.centers),
+        sources=[SKETCH],
+    )
+
+
+def _write_page(
+    folder: str,
+    images: Sequence[ImageDescriptors],
+    found: Cosegmentation,
+    look: SetLook,
+    records: list[ImageRecord],
+    config: CosegmentConfig,
+) -> None:
+    sample = [image.descriptors for image in images[:_SKETCH_SAMPLE]]
+    label = f"layer {config.layer} {config.facet}"
+    record = SetRecord(
+        kind="coseg",
+        name=folder.rstrip("/").rpartition("/")[2],
+        images=tuple(records),
+        clusters=cluster_records(found.votes, look),
+        sketches=(sketch_record(SKETCH, label, look.sketches[SKETCH], sample),),
+        warnings=found.warnings,
+        settings=config.model_dump(mode="json"),
+    )
+    write_record(folder, record)

@@ -1,0 +1,62 @@
+"""What a co-segmentation came to, for people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from tasks.cosegment import SetReport
+from tasks.summary import ExtractionSummary
+
+
+@dataclass(frozen=True, slots=True)
+class CosegmentSummary:
+    """The outcome of one run. report: URL of the report's first page."""
+
+    out: str
+    report: str
+    extraction: ExtractionSummary
+    sets: tuple[SetReport, ...]
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """(name, reason) of every image without a mask."""
+        later = [entry for report in self.sets for entry in report.missing]
+        return tuple(sorted({*self.extraction.failures, *later}))
+
+    @property
+    def line(self) -> str:
+        """One sentence for the terminal."""
+        masks = sum(report.masks for report in self.sets)
+        reused = sum(report.reused for report in self.sets)
+        again = f" ({reused} unchanged since an earlier run)" if reused else ""
+        bad = f", {len(self.missing)} images could not be used" if self.missing else ""
+        return f"{masks} masks in {len(self.sets)} sets{again}{bad}"
+
+
+def summarise_sets(
+    out: str, report: str, extraction: ExtractionSummary, sets: Sequence[SetReport]
+) -> CosegmentSummary:
+    """Gather a run's outcome, sets by name."""
+    return CosegmentSummary(out, report, extraction, tuple(sorted(sets, key=lambda s: s.name)))
+
+
+@task(name="summarise", task_run_name="summary")
+def publish_sets(summary: CosegmentSummary) -> None:
+    """Leave the run's numbers as artifacts."""
+    rows = [
+        {
+            "set": s.name,
+            "masks": s.masks,
+            "clusters": s.clusters,
+            "kept": s.kept,
+            "seconds": round(s.seconds, 1),
+            "warnings": "; ".join(s.warnings),
+        }
+        for s in summary.sets
+    ]
+    if rows:
+        create_table_artifact(table=rows, key="sets", description=summary.out)
+    text = f"# {summary.line}\n\nResults: `{summary.out}`\n\nReport: `{summary.report}`"
+    create_markdown_artifact(text, key="cosegmentation", description=summary.out)

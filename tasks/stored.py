@@ -1,0 +1,79 @@
+"""Descriptors as the capabilities want them: an image's arrays with the geometry of its grid."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from prefect import task
+
+from storage.descriptors import DescriptorStore
+from storage.images import ImageRef, list_images
+from storage.index import StoredImage
+from tasks.faults import STORAGE_RETRIES
+from tasks.ops.patch_grid import PatchGrid, plan_grid
+from tasks.sets import ImageSet, group_sets
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDescriptors:
+    """One stored image.
+
+    grid: geometry of its patches. descriptors: (rows, cols, D) float32, raw. saliency:
+    (rows, cols) float32 in [0, 1]. cls: (D,) float32, None for models without a CLS token.
+    """
+
+    name: str
+    ref: ImageRef
+    grid: PatchGrid
+    descriptors: np.ndarray
+    saliency: np.ndarray
+    cls: np.ndarray | None
+
+
+def read_descriptors(
+    store: DescriptorStore, names: Iterable[str], array: str = "descriptors"
+) -> Iterator[ImageDescriptors]:
+    """The stored images `names`, in that order, one at a time.
+
+    Raises:
+        KeyError: a name that the store does not hold. StoreCorruptError: damaged bytes.
+    """
+    for name in names:
+        image = store.find(name)
+        arrays = {spec.name for spec in store.index().partitions[image.partition].arrays}
+        yield ImageDescriptors(
+            name=name,
+            ref=source_of(image),
+            grid=stored_grid(store.info.config, image),
+            descriptors=store.read(name, array).astype(np.float32),
+            saliency=store.read(name, "saliency").astype(np.float32),
+            cls=store.read(name, "cls").astype(np.float32) if "cls" in arrays else None,
+        )
+
+
+def source_of(image: StoredImage) -> ImageRef:
+    """Where the picture itself lies."""
+    return ImageRef(image.name, image.url, image.bytes, image.version)
+
+
+def stored_grid(config: Mapping[str, Any], image: StoredImage) -> PatchGrid:
+    """Geometry of a stored image's patches, from the store's own provenance."""
+    stride = int(config["stride"])
+    return plan_grid(
+        image.width,
+        image.height,
+        patch=int(config["patch"]),
+        stride=(stride, int(config["stride_x"] or stride)),
+        size=int(config["size"]),
+        fit=config["fit"],
+        multiple=config["multiple"],
+    )
+
+
+@task(name="group-sets", task_run_name="sets of {source}", **STORAGE_RETRIES)
+def stored_sets(source: str, store: str) -> list[ImageSet]:
+    """The source's images that the store holds, by folder."""
+    index = DescriptorStore.open(store).index()
+    listed = [image.name for image in list_images(source)]
+    return group_sets([name for name in listed if name in index], source)
