@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from flows.options import config_options, read_config
+from flows.benchmarks import BENCHMARKS, Choice
+from flows.options import CommaSeparated, config_options, read_config
 from storage.errors import StorageError
 from storage.weights import WeightsError
 from tasks.config import CosegmentConfig, ExtractConfig
@@ -141,6 +142,50 @@ def demo(out: str, runner: str, debug: bool, **options: Any) -> None:
     config = read_config(CosegmentConfig, options)
     summary = run_flow("demo", runner, debug, out=out, config=config)
     finish(summary.line, f"report: {summary.report}", summary.masks.missing)
+
+
+@main.group()
+def evaluate() -> None:
+    """Run a benchmark on its official layout: metrics.json, metrics.md and a report under OUT."""
+
+
+def _add_benchmark(name: str) -> None:
+    entry = BENCHMARKS[name]
+
+    @evaluate.command(name, help=f"{entry.about}  ROOT: its official layout.")
+    @click.argument("root")
+    @click.argument("out")
+    @click.option(f"--{entry.parts}", "names", type=CommaSeparated(str), default=())
+    @click.option("--limit", type=int, help="Only the first N items of each category.")
+    @run_options
+    @config_options(entry.config)
+    def command(
+        root: str,
+        out: str,
+        names: tuple[str, ...],
+        limit: int | None,
+        runner: str,
+        debug: bool,
+        **options: Any,
+    ) -> None:
+        preset = options["preset"]
+        config = read_config(entry.config, options)
+        summary = run_flow(
+            "evaluate",
+            runner,
+            debug,
+            benchmark=name,
+            root=root,
+            out=out,
+            config=config,
+            preset=preset,
+            choice=Choice(names, limit),
+        )
+        finish(summary.line, f"metrics: {summary.metrics}, report: {summary.report}")
+
+
+for _name in BENCHMARKS:
+    _add_benchmark(_name)
 
 
 @main.command()

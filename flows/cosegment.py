@@ -23,7 +23,11 @@ def _run_name() -> str:
 
 @flow(name="cosegment", flow_run_name=_run_name)
 def cosegment(
-    images: str, out: str, config: CosegmentConfig = DEFAULTS, store: str | None = None
+    images: str,
+    out: str,
+    config: CosegmentConfig = DEFAULTS,
+    store: str | None = None,
+    only: tuple[str, ...] | None = None,
 ) -> CosegmentSummary:
     """Write ``OUT/<set>/masks/<stem>.png`` for every image, and the report.
 
@@ -32,13 +36,14 @@ def cosegment(
         out: where results are written; any fsspec URL.
         config: descriptors and method.
         store: where the descriptors are or will be; by default OUT/store.
+        only: names of the images to use; by default all.
 
     Raises:
         ExceptionGroup: sets or partitions that failed after their retries; the others are done.
     """
     store = store or join(out, "store")
-    extracted = extract(images, store, config.extraction())
-    sets = stored_sets(images, store)
+    extracted = extract(images, store, config.extraction(), only)
+    sets = stored_sets(images, store, only)
     futures = {
         cosegment_set.with_options(task_run_name=f"{s.name}, {len(s.images)} images").submit(
             store, s, out, config

@@ -21,19 +21,26 @@ def _run_name() -> str:
 
 
 @flow(name="extract", flow_run_name=_run_name)
-def extract(images: str, store: str, config: ExtractConfig = DEFAULTS) -> ExtractionSummary:
+def extract(
+    images: str,
+    store: str,
+    config: ExtractConfig = DEFAULTS,
+    only: tuple[str, ...] | None = None,
+) -> ExtractionSummary:
     """Store the descriptors of every image that the store lacks.
 
     Args:
         images: folder, glob, list file or any fsspec URL of those.
         store: where the store is or will be: a local path or any fsspec URL.
         config: which descriptors.
+        only: names of the images to extract; by default all. Others that the store holds are
+            kept, and none is marked as gone.
 
     Raises:
         ExceptionGroup: partitions whose task failed after its retries; all others are stored,
             and running again computes only what is missing.
     """
-    todo = plan(images, store, config)
+    todo = plan(images, store, config, only)
     futures = {
         extract_partition.with_options(
             task_run_name=f"{part.grid[0]}x{part.grid[1]} {part.id[:8]}, {len(part.images)} images"

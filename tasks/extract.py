@@ -52,9 +52,15 @@ class _Prepared:
 
 
 @task(name="plan", task_run_name="plan {source}", **STORAGE_RETRIES)
-def plan(source: str, store: str, config: ExtractConfig) -> ExtractionPlan:
-    """List the source and find what the store lacks."""
-    made = plan_extraction(list_images(source), source, store, config)
+def plan(
+    source: str, store: str, config: ExtractConfig, only: tuple[str, ...] | None = None
+) -> ExtractionPlan:
+    """List the source and find what the store lacks, of `only` the named images if given."""
+    listed = list_images(source)
+    if only is not None:
+        wanted = frozenset(only)
+        listed = [ref for ref in listed if ref.name in wanted]
+    made = plan_extraction(listed, source, store, config, partial=only is not None)
     opened = DescriptorStore.open(store)
     opened.record_failures(made.unreadable)
     opened.mark_gone(made.gone)

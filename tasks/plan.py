@@ -47,9 +47,16 @@ class ExtractionPlan:
 
 
 def plan_extraction(
-    images: Sequence[ImageRef], source: str, store_url: str, config: ExtractConfig
+    images: Sequence[ImageRef],
+    source: str,
+    store_url: str,
+    config: ExtractConfig,
+    *,
+    partial: bool = False,
 ) -> ExtractionPlan:
     """Compare a listing with the store (made if absent) and cut what is missing into partitions.
+
+    partial: the listing is a part of the source, so that nothing counts as gone.
 
     Raises:
         StoreMismatchError: the store was made with other settings or weights.
@@ -76,7 +83,7 @@ def plan_extraction(
         failed_before=changes.failed,
         partitions=partitions,
         unreadable=unreadable,
-        gone=changes.gone,
+        gone=() if partial else changes.gone,
     )
 
 

@@ -71,9 +71,14 @@ def stored_grid(config: Mapping[str, Any], image: StoredImage) -> PatchGrid:
     )
 
 
+def stored_weights(store: str) -> dict[str, str]:
+    """Name and sha256 of the weights that a store was made with."""
+    return dict(DescriptorStore.open(store).info.weights)
+
+
 @task(name="group-sets", task_run_name="sets of {source}", **STORAGE_RETRIES)
-def stored_sets(source: str, store: str) -> list[ImageSet]:
-    """The source's images that the store holds, by folder."""
+def stored_sets(source: str, store: str, only: tuple[str, ...] | None = None) -> list[ImageSet]:
+    """The source's images (or `only` those named) that the store holds, by folder."""
     index = DescriptorStore.open(store).index()
-    listed = [image.name for image in list_images(source)]
+    listed = [image.name for image in list_images(source)] if only is None else list(only)
     return group_sets([name for name in listed if name in index], source)

@@ -1,0 +1,26 @@
+"""Co-segmentation benchmarks."""
+
+from prefect import flow
+
+from flows.benchmarks import Choice
+from flows.cosegment import cosegment
+from storage.files import join
+from tasks.benchmarks.coseg import load, score
+from tasks.config import CosegmentConfig
+from tasks.scores import Scores
+from tasks.stored import stored_weights
+
+
+@flow(name="evaluate-coseg", flow_run_name="{benchmark}")
+def evaluate_coseg(
+    benchmark: str,  # noqa: ARG001 - the run name shows it
+    root: str,
+    out: str,
+    config: CosegmentConfig,
+    choice: Choice,
+) -> Scores:
+    """Co-segment every class and compare the masks with the truth."""
+    chosen = load(root, choice.names, choice.limit)
+    store = join(out, "store")
+    cosegment(join(root, "images"), out, config, store, only=chosen.names)
+    return score(chosen, out, stored_weights(store))

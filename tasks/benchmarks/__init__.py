@@ -1,0 +1,1 @@
+"""One module a benchmark family: its official layout, checked, and its scores."""
