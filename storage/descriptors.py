@@ -8,8 +8,8 @@ from typing import Any
 import zarr
 from numpy.typing import NDArray
 
-from storage.commits import load_state
-from storage.errors import StorageError, StoreMismatchError
+from storage.commits import load_around, load_state
+from storage.errors import StorageError, StoreCorruptError, StoreMismatchError
 from storage.files import create_exclusively, join, read_bytes
 from storage.index import MarkedImage, PartitionInfo, StoredImage, StoreIndex
 from storage.layout import (
@@ -37,6 +37,10 @@ from storage.writer import (
 __all__ = ["ArraySpec", "DescriptorStore", "Failure"]
 
 
+# Single look-ups before the whole index is read, which later ones find in memory.
+_FEW_LOOKUPS = 4
+
+
 class DescriptorStore:
     """Descriptors of many images at any fsspec URL; see ``storage.layout`` for the files.
 
@@ -48,6 +52,7 @@ class DescriptorStore:
         self.url = url
         self.info = info
         self._index: StoreIndex | None = None
+        self._lookups = 0
 
     @classmethod
     def create_or_open(
@@ -122,9 +127,18 @@ class DescriptorStore:
         Raises:
             KeyError: the store does not hold it; the message says why, or names near ones.
         """
-        entry = self.index().get(name)
+        return self._locate(name)[0]
+
+    def _locate(self, name: str) -> tuple[StoredImage, PartitionInfo]:
+        if self._index is None and self._lookups < _FEW_LOOKUPS:
+            # One image of a million must not cost the reading of a million records.
+            self._lookups += 1
+            state = load_around(self.url, name)
+        else:
+            state = self.index()
+        entry = state.get(name)
         if isinstance(entry, StoredImage):
-            return entry
+            return entry, state.partitions[entry.partition]
         raise KeyError(_absent(self.url, name, entry, self.index()))
 
     def partitions(self) -> tuple[PartitionInfo, ...]:
@@ -141,10 +155,18 @@ class DescriptorStore:
             array: ``descriptors``, ``saliency``, ``cls`` and whatever else was stored.
             raw: integers as stored, instead of their values as float32.
         """
-        image = self.find(name)
-        rows = [image.position]
-        block: NDArray[Any] = self.read_partition(image.partition, array, rows=rows, raw=raw)[0]
-        return block
+        image, partition = self._locate(name)
+        try:
+            block = read_block(self.url, partition, array, [image.position], raw=raw)
+        except StoreCorruptError:
+            # `compact` and `gc` may have moved it since this index was read.
+            self.refresh()
+            moved, partition = self._locate(name)
+            if moved.partition == image.partition:
+                raise
+            block = read_block(self.url, partition, array, [moved.position], raw=raw)
+        values: NDArray[Any] = block[0]
+        return values
 
     def read_partition(
         self,

@@ -15,11 +15,14 @@ Rows of records are written as columns, a tenth of the size and time of a list o
 
 import hashlib
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from storage.errors import StoreCorruptError
 
@@ -38,9 +41,14 @@ __all__ = [
     "encode_columns",
     "new_attempt",
     "parse_json",
+    "seal",
+    "unseal",
 ]
 
 FORMAT = 1
+
+_SEAL = b',"digest":"%s"}'
+_BLANK = b"0" * 32
 
 State = Literal["stored", "failed", "gone", "dropped"]
 
@@ -60,6 +68,11 @@ class ArraySpec:
     axes: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one image."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +150,7 @@ class Commit:
 
     def encode(self) -> bytes:
         """The file's bytes."""
-        return encode(
+        return seal(
             {
                 "format": FORMAT,
                 "id": self.id,
@@ -154,7 +167,7 @@ class Commit:
     def decode(cls, data: bytes, file: str) -> "Commit":
         """Parse a commit strictly; ``file`` is for the errors."""
         names = ("format", "id", "attempt", "grid", "arrays", "images", "marks", "replaces")
-        raw = decode_object(parse_json(data, file), names, file)
+        raw = decode_object(unseal(data, file), names, file)
         check_format(raw["format"], file)
         return cls(
             id=_typed(raw, "id", str, file),
@@ -233,6 +246,24 @@ def decode_columns(record: type[Any], raw: object, file: str) -> list[Any]:
 def encode(value: object) -> bytes:
     """Compact JSON."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def seal(value: Mapping[str, Any]) -> bytes:
+    """Compact JSON of an object, with a last field ``digest`` over all before it."""
+    body = encode(value)
+    return body[:-1] + _SEAL % digest(body).encode()
+
+
+def unseal(data: bytes, file: str) -> Any:
+    """What ``seal`` wrote; a flipped byte anywhere in it is an error."""
+    body = data[: -len(_SEAL % _BLANK)] + b"}"
+    if data != body[:-1] + _SEAL % digest(body).encode():
+        parse_json(data, file)
+        raise StoreCorruptError(
+            f"{file}: its content does not match its digest. `patchflow verify --repair` sets it "
+            "aside; the next run stores its images again."
+        )
+    return parse_json(body, file)
 
 
 def parse_json(data: bytes, file: str) -> Any:

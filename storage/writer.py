@@ -51,8 +51,16 @@ class PartitionWriter:
     for a reader before ``commit``; a writer that dies leaves a folder for ``gc``.
     """
 
-    def __init__(self, url: str, partition: Partition, arrays: Sequence[ArraySpec]) -> None:
+    def __init__(
+        self,
+        url: str,
+        partition: Partition,
+        arrays: Sequence[ArraySpec],
+        *,
+        count: int | None = None,
+    ) -> None:
         self.partition = partition
+        self._count = len(partition.images) if count is None else count
         self.arrays = tuple(sorted(arrays, key=lambda spec: spec.name))
         self.attempt = new_attempt()
         self._url = url
@@ -92,7 +100,7 @@ class PartitionWriter:
         self._records.append(record)
         for spec in self.arrays:
             self._buffers[spec.name].append(np.array(arrays[spec.name], copy=True))
-            if len(self._buffers[spec.name]) == shard_images(spec, len(self.partition.images)):
+            if len(self._buffers[spec.name]) == shard_images(spec, self._count):
                 self._flush(spec)
 
     def commit(self, failures: Sequence[Failure] = (), *, replaces: tuple[str, ...] = ()) -> Commit:
@@ -144,7 +152,7 @@ class PartitionWriter:
     def _create_group(self) -> zarr.Group:
         store = zarr_store(self._group_url)
         group = zarr.create_group(store)
-        count = len(self.partition.images)
+        count = self._count
         for spec in self.arrays:
             group.create_array(
                 spec.name,
@@ -166,12 +174,17 @@ class PartitionWriter:
         return group
 
     def _finish_group(self) -> None:
+        if self._group is not None and not exists(join(self._group_url, "zarr.json")):
+            raise StorageError(
+                f"{self._group_url}: vanished while it was written, most likely by `gc` with a "
+                "grace time shorter than this run. Run again with a longer one."
+            )
         for spec in self.arrays:
             if self._buffers[spec.name]:
                 self._flush(spec)
         assert self._group is not None  # noqa: S101 - there are records, so a flush made it
         count = len(self._records)
-        if count != len(self.partition.images):
+        if count != self._count:
             for spec in self.arrays:
                 array = self._group[spec.name]
                 array.resize((count, *spec.shape))
@@ -187,8 +200,7 @@ class PartitionWriter:
 
 def shard_images(spec: ArraySpec, count: int) -> int:
     """Images in one shard of an array: as many as fit in 64 MiB, at most 32 and the partition."""
-    one = max(1, int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize)
-    return max(1, min(_SHARD_IMAGES, _SHARD_BYTES // one, count))
+    return max(1, min(_SHARD_IMAGES, _SHARD_BYTES // max(1, spec.nbytes), count))
 
 
 def fill_value(dtype: str) -> float | int:
@@ -216,12 +228,6 @@ def failure_mark(failure: Failure, supersedes: tuple[str, ...]) -> Mark:
 def write_commit(url: str, commit: Commit) -> Commit:
     """Write a commit if its id has none; return the one that stands."""
     file = join(url, "commits", f"{commit.id}.json")
-    group = join(url, "partitions", commit.id, commit.attempt)
-    if commit.images and not exists(join(group, "zarr.json")):
-        raise StorageError(
-            f"{group}: vanished while it was written, most likely by `gc` with a grace time "
-            "shorter than this run. Run again with a longer one."
-        )
     if create_exclusively(file, commit.encode()):
         return commit
     return Commit.decode(read_bytes(file), file)

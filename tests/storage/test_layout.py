@@ -19,6 +19,7 @@ from storage.layout import (
     digest,
     encode_store_info,
     new_attempt,
+    seal,
 )
 
 ids = st.text(max_size=8)
@@ -50,7 +51,9 @@ def test_a_commit_survives_its_file(commit: Commit) -> None:
 def example() -> dict[str, Any]:
     record = ImageRecord("a.jpg", "/a.jpg", 1, "v", 2, 3, "d", "", ())
     commit = Commit("id", "attempt", (1, 2), (), (record,), ())
-    return json.loads(commit.encode())
+    raw = json.loads(commit.encode())
+    del raw["digest"]
+    return raw
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_wrong_fields_are_named(path: tuple[str, ...], value: object, message: s
         target = target[key]
     target[path[-1]] = value
     with pytest.raises(StoreCorruptError, match=message):
-        Commit.decode(json.dumps(raw).encode(), "x.json")
+        Commit.decode(seal(raw), "x.json")
 
 
 @pytest.mark.parametrize("field", ["format", "id", "attempt", "grid", "images", "marks"])
@@ -80,14 +83,22 @@ def test_missing_fields_are_named(field: str) -> None:
     raw = example()
     del raw[field]
     with pytest.raises(StoreCorruptError, match=f"field '{field}' is missing"):
-        Commit.decode(json.dumps(raw).encode(), "x.json")
+        Commit.decode(seal(raw), "x.json")
 
 
 @given(st.integers(0, 200))
 def test_a_commit_cut_off_anywhere_is_corrupt(length: int) -> None:
-    data = json.dumps(example()).encode()[:length]
+    data = seal(example())[:length]
     with pytest.raises(StoreCorruptError, match=r"x\.json"):
         Commit.decode(data, "x.json")
+
+
+@given(st.integers(0, 10_000), st.integers(0, 7))
+def test_one_flipped_bit_anywhere_makes_a_commit_corrupt(place: int, bit: int) -> None:
+    data = bytearray(seal(example()))
+    data[place % len(data)] ^= 1 << bit
+    with pytest.raises(StoreCorruptError, match=r"x\.json: (cut off|its content does not match)"):
+        Commit.decode(bytes(data), "x.json")
 
 
 def test_store_info_survives_its_file_and_is_strict() -> None:
