@@ -1,13 +1,18 @@
 """Real object stores on loopback, for tests and drills: started and stopped by their pid."""
 
+import http.client
 import json
 import os
+import random
 import shutil
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -114,3 +119,115 @@ def forget(protocol: str) -> None:
     """Undo ``configure``."""
     fsspec.config.conf.pop(protocol, None)
     os.environ.pop(f"FSSPEC_{protocol.upper()}", None)
+
+
+class FaultyProxy:
+    """Stands before a server of loopback and fails a share of its requests at random.
+
+    Faults in turn: status 503, status 500, a reset connection, a body cut off, no answer at all
+    for ``hang`` seconds.
+    """
+
+    def __init__(self, target: int, share: float, hang: float = 4.0, seed: int = 0) -> None:
+        self.target, self.share, self.hang = target, share, hang
+        self.requests = self.faults = 0
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self._lock = threading.Lock()
+        proxy = self
+
+        class Handler(_ProxyHandler):
+            owner = proxy
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def draw(self) -> int | None:
+        """The number of a fault, or None for a request that is served."""
+        with self._lock:
+            self.requests += 1
+            if self._random.random() >= self.share:
+                return None
+            self.faults += 1
+            return self.faults % 5
+
+
+class _ProxyHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: FaultyProxy
+
+    def handle_one_request(self) -> None:
+        # The client gave up on a hang, or the server behind is down.
+        try:
+            super().handle_one_request()
+        except OSError:
+            self.close_connection = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def _forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.owner.draw()
+        if fault in (0, 1):
+            self._answer(503 if fault == 0 else 500, {"Content-Length": "0"}, b"")
+            return
+        if fault == 2:
+            self._reset()
+            return
+        if fault == 4:
+            time.sleep(self.owner.hang)
+            self._reset()
+            return
+        try:
+            status, headers, data = self._ask(body)
+        except (OSError, http.client.HTTPException):
+            self._reset()
+            return
+        if fault == 3 and data:
+            self._answer(status, headers, data[: len(data) // 2])
+            self._reset()
+            return
+        self._answer(status, headers, data)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _forward  # noqa: N815
+
+    def _ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        link = http.client.HTTPConnection("127.0.0.1", self.owner.target, timeout=30)
+        try:
+            link.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                link.putheader(name, value)
+            link.endheaders(body or None)
+            answer = link.getresponse()
+            dropped = ("transfer-encoding", "connection")
+            headers = {k: v for k, v in answer.getheaders() if k.lower() not in dropped}
+            data = answer.read()
+        finally:
+            link.close()
+        if self.command != "HEAD":
+            headers = {k: v for k, v in headers.items() if k.lower() != "content-length"}
+            headers["Content-Length"] = str(len(data))
+        return answer.status, headers, data
+
+    def _answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        # Without lingering the close is a reset.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
