@@ -1,0 +1,34 @@
+"""A store in, files that other programs read out."""
+
+from prefect import flow
+
+from tasks.export import Format, export_partition, partitions_of
+from tasks.progress import gather
+
+
+@flow(name="export", flow_run_name="export {store} as {format}")
+def export(store: str, out: str, format: Format = "npz") -> int:  # noqa: A002 - the option's name
+    """Write the descriptors of a store as .npz (one an image) or Parquet (one a partition).
+
+    Args:
+        store: a local path or any fsspec URL.
+        out: folder to write to; any fsspec URL.
+        format: npz or parquet.
+
+    Returns:
+        The number of files (npz) or rows (parquet) that were written.
+
+    Raises:
+        ExceptionGroup: partitions that failed after their retries.
+    """
+    futures = {
+        export_partition.submit(store, partition_id, out, format): 1
+        for partition_id in partitions_of(store, format)
+    }
+    counts, errors = gather("exporting partitions", futures)
+    if errors:
+        raise ExceptionGroup(
+            f"{len(errors)} of {len(futures)} partitions failed; run again",
+            [error for error in errors if isinstance(error, Exception)],
+        )
+    return sum(counts)
