@@ -17,8 +17,9 @@ from importlib import resources
 from storage.errors import StorageError
 from storage.files import join, remove, write_bytes
 from tasks.report_copy import copy_pictures, write_sketches
-from tasks.report_page import KIND_LABELS, Page, card, render_index, render_page, write_chunks
-from tasks.report_records import REPORT_FOLDER, RecordError, find_records, read_record
+from tasks.report_data import Page, write_chunks
+from tasks.report_page import KIND_LABELS, card, render_index, render_page
+from tasks.report_records import REPORT_FOLDER, SET_FILE, RecordError, find_records, read_record
 
 _ASSETS = ("report.css", "index.js", "set.js", "inspector.js")
 
@@ -50,13 +51,15 @@ def write_report(out: str, *, title: str = "patchflow") -> ReportSummary:
         content = resources.files("tasks") / "report_assets" / name
         write_bytes(join(report, "assets", name), content.read_bytes())
     pages, problems = _load(out)
-    for page in pages:
-        problems += copy_pictures(page, report)
-        problems += write_sketches(page, report)
+    cards = []
+    for found in pages:
+        page, lost = copy_pictures(found, report)
+        problems += lost + write_sketches(page, report)
+        cards.append(card(page))
         write_chunks(page, report)
         for name, html in render_page(page).items():
             write_bytes(join(report, "pages", name), html.encode())
-    index = render_index(title, [card(page) for page in pages], problems)
+    index = render_index(title, cards, problems)
     write_bytes(join(report, "index.html"), index.encode())
     images = sum(len(page.record.images) for page in pages)
     return ReportSummary(join(report, "index.html"), len(pages), images, tuple(problems))
@@ -67,7 +70,7 @@ def _load(out: str) -> tuple[list[Page], list[str]]:
     pages, problems = [], []
     for url in find_records(out):
         folder = url.rpartition("/")[0]
-        place = folder.removeprefix(out.rstrip("/")).strip("/")
+        place = url.removeprefix(out.rstrip("/")).strip("/").removesuffix(SET_FILE).removesuffix(".json").rstrip("/")
         try:
             pages.append(Page.of(read_record(url), folder, place))
         except (RecordError, StorageError) as error:

@@ -4,30 +4,51 @@ import base64
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from storage.errors import StorageError
 from storage.files import join, read_bytes, write_bytes
-from tasks.report_page import Page, layer_file
+from tasks.report_data import Page, layer_file
 from tasks.report_records import SketchRecord
 
 _COPIES_AT_ONCE = 8
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def copy_pictures(page: Page, report: str) -> list[str]:
-    """Copy the page's pictures and movie into the report; what failed, in words."""
+def copy_pictures(page: Page, report: str) -> tuple[Page, list[str]]:
+    """Copy the page's pictures and movie into the report.
+
+    Returns:
+        The page without what could not be copied, and what that was, in words.
+    """
+    pictures = join(report, "pictures", page.slug)
+    places = [
+        (number, layer)
+        for number, image in enumerate(page.record.images)
+        for layer in image.pictures
+    ]
     jobs = [
-        (
-            join(page.folder, path),
-            join(report, "pictures", page.slug, layer_file(number, layer, path)),
+        (page.folder, path, join(pictures, layer_file(number, layer, path)))
+        for number, layer in places
+        for path in [page.record.images[number].pictures[layer]]
+    ]
+    with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+        problems = list(pool.map(_copied, jobs))
+    lost = {place for place, problem in zip(places, problems, strict=True) if problem}
+    images = tuple(
+        replace(
+            image,
+            pictures={k: v for k, v in image.pictures.items() if (number, k) not in lost},
         )
         for number, image in enumerate(page.record.images)
-        for layer, path in image.pictures.items()
-    ]
-    if page.record.movie:
-        jobs.append((join(page.folder, page.record.movie), join(report, "pages", page.movie_file)))
-    with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-        return [problem for problem in pool.map(_copied, jobs) if problem]
+    )
+    record = replace(page.record, images=images)
+    if record.movie:
+        target = join(report, "pages", page.movie_file)
+        problem = _copied((page.folder, record.movie, target))
+        problems.append(problem)
+        record = replace(record, movie=None) if problem else record
+    return replace(page, record=record), [problem for problem in problems if problem]
 
 
 def write_sketches(page: Page, report: str) -> list[str]:
@@ -61,10 +82,10 @@ def _sketched(job: tuple[Page, str, SketchRecord, int]) -> str | None:
     return None
 
 
-def _copied(job: tuple[str, str]) -> str | None:
-    source, target = job
+def _copied(job: tuple[str, str, str]) -> str | None:
+    folder, path, target = job
     try:
-        write_bytes(target, read_bytes(source))
+        write_bytes(target, read_bytes(join(folder, path)))
     except (OSError, StorageError) as error:
-        return f"{source}: {error}"
+        return f"{folder}/{path}: {error}"
     return None

@@ -31,6 +31,7 @@ from tasks.report_records import ClusterRecord, GridRecord, ImageRecord, SketchR
 
 PICTURE_SIDE = 400  # pixels of the longer side
 _QUALITY = 85
+SKETCHED_IMAGES = 300  # more in one page would be of no use, at 60 KB each
 _SAMPLE = 20_000  # patches that a set's colours and sketches are fitted on
 
 
@@ -140,7 +141,8 @@ def write_image(
         pictures[layer] = f"pictures/{number:05d}-{layer}.jpg"
         write_rgb(join(folder, pictures[layer]), picture, quality=_QUALITY)
     sketches = {}
-    for source, descriptors in view.sketched.items():
+    sketched = view.sketched if number < SKETCHED_IMAGES else {}
+    for source, descriptors in sketched.items():
         sketches[source] = f"sketches/{source}/{number:05d}.bin"
         values = sketch(descriptors, look.sketches[source])
         write_bytes(join(folder, sketches[source]), values.tobytes())

@@ -14,11 +14,12 @@ const patchflow = (() => {
 
   let source = page.sources[0];
   let query = null; // { number, row, col, kept }
-  const probes = page.images.map((image, number) => ({ image, number, vectors: {}, visible: false }));
+  const probes = page.images.map((image) => ({ image, number: image.number, vectors: {}, visible: false }));
+  const byNumber = new Map(probes.map((probe) => [probe.number, probe]));
 
   // ---- descriptors --------------------------------------------------------------------------
   function load(probe) {
-    if (probe.vectors[source.id] !== undefined) return;
+    if (probe.vectors[source.id] !== undefined || !probe.image.sources.includes(source.id)) return;
     probe.vectors[source.id] = null; // on its way
     document.head.append(make("script", { src: `${page.folder}${source.id}/${file(probe.number)}.js` }));
   }
@@ -27,7 +28,7 @@ const patchflow = (() => {
 
   // Called by each image's script. Values: base64 of int8 (rows, cols, channels).
   function add(id, number, text) {
-    const probe = probes[number];
+    const probe = byNumber.get(number);
     const { offsets, scales } = page.sources.find((one) => one.id === id);
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const levels = new Int8Array(bytes.buffer);
@@ -44,7 +45,7 @@ const patchflow = (() => {
   // Cosine of the query patch to every patch of a probe, and the place of the largest.
   function cosines(probe) {
     const channels = source.scales.length;
-    const asked = probes[query.number];
+    const asked = byNumber.get(query.number);
     const at = (query.row * asked.image.cols + query.col) * channels;
     const vector = asked.vectors[source.id].subarray(at, at + channels);
     const vectors = probe.vectors[source.id];
@@ -89,7 +90,7 @@ const patchflow = (() => {
 
   function update() {
     const ready = probes.filter((probe) => probe.visible && probe.vectors[source.id]);
-    if (!query || !probes[query.number].vectors[source.id]) return;
+    if (!query || !byNumber.get(query.number).vectors[source.id]) return;
     const results = ready.map((probe) => ({ probe, ...cosines(probe) }));
     let low = Infinity;
     let high = -Infinity;
@@ -172,7 +173,8 @@ const patchflow = (() => {
 
   function report() {
     const kept = query?.kept ? "patch kept" : "";
-    const loading = probes.filter((probe) => probe.visible && !probe.vectors[source.id]).length;
+    const waits = (probe) => probe.visible && probe.vectors[source.id] === null;
+    const loading = probes.filter(waits).length;
     byId("status").textContent = [kept, loading ? `loading ${loading}` : ""].filter(Boolean).join(", ");
   }
 
@@ -195,7 +197,7 @@ const patchflow = (() => {
   const watcher = new IntersectionObserver(
     (entries) => {
       for (const entry of entries) {
-        const probe = probes[Number(entry.target.dataset.number)];
+        const probe = byNumber.get(Number(entry.target.dataset.number));
         probe.visible = entry.isIntersecting;
         if (probe.visible) load(probe);
       }

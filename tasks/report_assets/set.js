@@ -195,7 +195,7 @@ const patchflow = (() => {
     function show() {
       const image = images[Number(scrubber.value)];
       if (!image) return;
-      stack.style.setProperty("--ratio", image.width / image.height);
+      home.style.setProperty("--ratio", image.width / image.height);
       base.src = path(image, "image") ?? path(image, top);
       base.alt = image.name;
       const source = top && path(image, top);
