@@ -8,7 +8,7 @@ Every bin is a shifted view of one of L maps, so the dot product of two binned d
 sum of shifted products of plain ones: `similarity.binned_cosine_blocks` never builds the bins.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -82,6 +82,41 @@ def log_bin(maps: Array, hierarchy: int = 2) -> Array:
         for level, drow, dcol in bins(hierarchy)
     ]
     return torch.cat(views, dim=-1)
+
+
+def bins_at(levels: Sequence[Tensor], row_col: Tensor) -> list[Tensor]:
+    """Log-binned descriptors at any positions of the grid, bilinear between patches.
+
+    Args:
+        levels: of `pooled_levels`, each (rows, cols, D).
+        row_col: (P, 2) fractional grid positions; outside they clamp to the border.
+
+    Returns:
+        For each level its bins, (P, bins of the level, D) float32, in the order of `bins`.
+    """
+    rows, cols = levels[0].shape[:2]
+    row, col = row_col[:, 0].clamp(0, rows - 1), row_col[:, 1].clamp(0, cols - 1)
+    top, left = row.floor().long(), col.floor().long()
+    down, right = (row - top)[:, None], (col - left)[:, None]
+    corners = [
+        (top, left, (1 - down) * (1 - right)),
+        (top, left + 1, (1 - down) * right),
+        (top + 1, left, down * (1 - right)),
+        (top + 1, left + 1, down * right),
+    ]
+    found: list[list[Tensor]] = [[] for _ in levels]
+    for level, drow, dcol in bins(len(levels)):
+        sampled = [
+            # A corner beyond the last patch has weight 0: clamp it before it is shifted.
+            levels[level][
+                (r.clamp(max=rows - 1) + drow).clamp(0, rows - 1),
+                (c.clamp(max=cols - 1) + dcol).clamp(0, cols - 1),
+            ].float()
+            * weight
+            for r, c, weight in corners
+        ]
+        found[level].append(torch.stack(sampled).sum(dim=0))
+    return [torch.stack(views, dim=1) for views in found]
 
 
 def clamped(length: int, shift: int, device: torch.device | str = "cpu") -> Tensor:

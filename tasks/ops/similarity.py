@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tasks.ops.log_bin import bins, clamped, pooled_levels
+from tasks.ops.log_bin import bins, bins_at, clamped, pooled_levels
 
 MEMORY = 256 * 2**20
 
@@ -85,6 +85,49 @@ def binned_cosine_blocks(
         span = slice(first * cols, last * cols)
         values = total.reshape(-1, inverse_target.numel())
         yield Block(span.start, values.mul_(inverse_source[span, None]).mul_(inverse_target))
+
+
+def patch_blocks(
+    source: Tensor, target: Tensor, hierarchy: int, *, memory: int = MEMORY
+) -> Iterator[Block]:
+    """Blocks for maps (rows, cols, D): log-binned, or plain where `hierarchy` is 0."""
+    if hierarchy:
+        return binned_cosine_blocks(source, target, hierarchy, memory=memory)
+    return cosine_blocks(source.flatten(0, 1), target.flatten(0, 1), memory=memory)
+
+
+def point_maps(source: Tensor, target: Tensor, row_col: Tensor, hierarchy: int) -> Tensor:
+    """Cosines of the descriptors at any source positions with all target patches.
+
+    Args:
+        source: (rows, cols, D). target: (rows', cols', D), on the same device.
+        row_col: (P, 2) fractional source grid positions; descriptors are bilinear between
+            patches. hierarchy: levels of the log-bins, 0 for plain descriptors.
+
+    Returns:
+        (P, rows', cols') float32.
+
+    Raises:
+        ValueError: different D, or a negative hierarchy.
+    """
+    _check_channels(source, target)
+    if not hierarchy:
+        (around,) = bins_at([source], row_col)
+        points = F.normalize(around[:, 4], dim=-1)  # the centre of the 3x3 bins
+        return torch.einsum("pd,rcd->prc", points, F.normalize(target.float(), dim=-1))
+    levels = [level.float() for level in pooled_levels(target, hierarchy)]
+    points_of = bins_at(pooled_levels(source, hierarchy), row_col)
+    total = torch.zeros((len(row_col), *target.shape[:2]), device=target.device)
+    offsets = bins(hierarchy)
+    for level, (points, maps) in enumerate(zip(points_of, levels, strict=True)):
+        products = torch.einsum("pbd,rcd->bprc", points, maps)
+        for product, (_, drow, dcol) in zip(
+            products, (o for o in offsets if o.level == level), strict=True
+        ):
+            shifted = product.index_select(1, clamped(target.shape[0], drow, target.device))
+            total += shifted.index_select(2, clamped(target.shape[1], dcol, target.device))
+    norms = torch.cat(points_of, dim=1).flatten(1).norm(dim=-1).clamp_min(1e-12)
+    return total / (norms[:, None, None] * binned_norms(levels))
 
 
 def binned_norms(levels: list[Tensor]) -> Tensor:
