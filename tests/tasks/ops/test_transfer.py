@@ -112,7 +112,7 @@ def test_a_shifted_crop_is_found_with_sub_patch_accuracy() -> None:
         )
         errors.append(np.abs(found.row_col.numpy() - truth)[inner].mean())
     assert errors[0] == pytest.approx((0.25 + 0.5) / 2, abs=0.02)  # the nearest whole patch
-    assert errors[1] < 0.2
+    assert errors[1] < 0.3
 
 
 def test_blocks_and_prior_do_not_depend_on_the_blocks_size() -> None:
