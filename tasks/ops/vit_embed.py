@@ -1,8 +1,10 @@
 """Image to tokens: patch convolution at any stride, position embedding at any grid."""
 
+import copy
 from typing import Any
 
 import torch
+from timm.layers import RotaryEmbeddingCat
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,11 +32,8 @@ def embed(
     patches = F.conv2d(images, proj.weight, proj.bias, stride=stride)
     rows, cols = patches.shape[-2:]
     tokens = model.patch_embed.norm(patches.flatten(2).transpose(1, 2))
-    prefix = [
-        token.expand(len(images), -1, -1)
-        for token in (model.cls_token, model.reg_token)
-        if token is not None
-    ]
+    special = (model.cls_token, getattr(model, "dist_token", None), model.reg_token)
+    prefix = [token.expand(len(images), -1, -1) for token in special if token is not None]
     positions = _positions(model, (rows, cols), position_resize)
     if positions is not None and positions.shape[1] == rows * cols:
         tokens = tokens + positions.to(tokens.dtype)
@@ -42,9 +41,19 @@ def embed(
     tokens = torch.cat([*prefix, tokens], dim=1)
     if positions is not None:
         tokens = tokens + positions.to(tokens.dtype)
+    return model.norm_pre(tokens), _rotary(model, (rows, cols)), (rows, cols)
+
+
+def _rotary(model: Vit, grid: tuple[int, int]) -> Tensor | None:
     rope = getattr(model, "rope", None)
-    rotary = None if rope is None else rope.get_embed(shape=[rows, cols])
-    return model.norm_pre(tokens), rotary, (rows, cols)
+    if rope is None:
+        return None
+    if isinstance(rope, RotaryEmbeddingCat) and rope.feat_shape is not None:
+        # EVA-02's answers with the embedding of its native grid, whatever shape is asked for.
+        # A copy, since the model is not ours to change.
+        rope = copy.deepcopy(rope)
+        rope.update_feat_shape(list(grid))
+    return rope.get_embed(shape=list(grid))
 
 
 def _positions(model: Vit, grid: tuple[int, int], mode: PositionResize) -> Tensor | None:
