@@ -31,7 +31,7 @@ def export_npz(store: DescriptorStore, partition_id: str, out: str) -> int:
         stem = posixpath.splitext(image.name)[0]
         stem = stem if taken[stem] == 1 else image.name
         buffer = io.BytesIO()
-        facts = {"name": image.name, "width": image.width, "height": image.height}
+        facts: dict[str, Any] = {"name": image.name, "width": image.width, "height": image.height}
         np.savez(buffer, allow_pickle=False, **arrays, **facts)
         write_bytes(join(out, f"{stem}.npz"), buffer.getvalue())
         count += 1

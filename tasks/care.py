@@ -44,6 +44,8 @@ def verify_markdown(store: str, report: VerifyReport) -> str:
         f"{report.uncommitted} attempts without a commit.",
         "",
     ]
-    for problem in report.problems[:_SHOWN]:
-        lines.append(f"- **{problem.where}**: {problem.what} ({len(problem.images)} images)")
+    lines += [
+        f"- **{problem.where}**: {problem.what} ({len(problem.images)} images)"
+        for problem in report.problems[:_SHOWN]
+    ]
     return "\n".join(lines)
