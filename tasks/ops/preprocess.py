@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -71,11 +70,20 @@ def to_image_size(values: np.ndarray, grid: PatchGrid, *, nearest: bool = False)
         # Half-way pixels go to the lower patch on both axes, whatever the parity.
         index = np.ceil(rows - 0.5).astype(int)[:, None], np.ceil(cols - 0.5).astype(int)[None]
         return values[index]
-    map_x, map_y = np.meshgrid(cols.astype(np.float32), rows.astype(np.float32))
-    return cv2.remap(
-        np.asarray(values, dtype=np.float32),
-        map_x,
-        map_y,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    maps = np.asarray(values, dtype=np.float32)
+    return _between(_between(maps, rows, axis=0), cols, axis=1)
+
+
+def _between(maps: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
+    """Linear interpolation along `axis` at fractional `positions` within its range.
+
+    Exact and for any number of channels and pixels, where OpenCV's remap takes four channels,
+    sides below 32,768 and fractions in steps of 1/32.
+    """
+    lower = np.floor(positions).astype(int)
+    upper = np.minimum(lower + 1, maps.shape[axis] - 1)
+    shape = [1] * maps.ndim
+    shape[axis] = -1
+    weight = (positions - lower).astype(np.float32).reshape(shape)
+    first, second = maps.take(lower, axis), maps.take(upper, axis)
+    return first + weight * (second - first)
