@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.extract import extract
+from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.config import CosegmentConfig
 from tasks.cosegment import cosegment_set
@@ -21,7 +22,7 @@ def _run_name() -> str:
     return f"cosegment {source} with {given['config'].model}"
 
 
-@flow(name="cosegment", flow_run_name=_run_name)
+@flow(name="cosegment", flow_run_name=_run_name, task_runner=default_runner())
 def cosegment(
     images: str,
     out: str,
@@ -42,7 +43,7 @@ def cosegment(
         ExceptionGroup: sets or partitions that failed after their retries; the others are done.
     """
     store = store or join(out, "store")
-    extracted = extract(images, store, config.extraction(), only)
+    extracted = subflow(extract)(images, store, config.extraction(), only)
     sets = stored_sets(images, store, only)
     futures = {
         cosegment_set.with_options(task_run_name=f"{s.name}, {len(s.images)} images").submit(

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from flows.cosegment import cosegment
+from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.config import CosegmentConfig
 from tasks.demo import DemoSummary, draw_sets, publish_demo, score_sets
@@ -11,7 +12,7 @@ from tasks.report_task import make_report
 DEFAULTS = CosegmentConfig()
 
 
-@flow(name="demo", flow_run_name="demo in {out}")
+@flow(name="demo", flow_run_name="demo in {out}", task_runner=default_runner())
 def demo(out: str = "demo-out", config: CosegmentConfig = DEFAULTS) -> DemoSummary:
     """Draw image sets with known objects, co-segment them and measure the result.
 
@@ -20,7 +21,7 @@ def demo(out: str = "demo-out", config: CosegmentConfig = DEFAULTS) -> DemoSumma
         config: descriptors and method.
     """
     sets = draw_sets(join(out, "input"))
-    found = cosegment(sets.images, out, config)
+    found = subflow(cosegment)(sets.images, out, config)
     scores = score_sets(out, sets)
     report = make_report(out, "patchflow demo")
     summary = DemoSummary(out, report, found, scores)

@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow, task
 
 from flows.benchmarks import BENCHMARKS, Choice
+from flows.runner import default_runner, subflow
 from tasks.config import ExtractConfig
 from tasks.report_task import make_report
 from tasks.scores import Scores, write_scores
@@ -29,7 +30,7 @@ class EvaluationSummary:
         return f"{self.benchmark}: {shown} over {len(self.scores.items)} items"
 
 
-@flow(name="evaluate", flow_run_name="evaluate {benchmark}")
+@flow(name="evaluate", flow_run_name="evaluate {benchmark}", task_runner=default_runner())
 def evaluate(
     benchmark: str,
     root: str,
@@ -49,7 +50,7 @@ def evaluate(
     started = time.perf_counter()
     module, _, function = BENCHMARKS[benchmark].flow.partition(":")
     run = getattr(importlib.import_module(module), function)
-    scores: Scores = run(benchmark, root, out, config, choice)
+    scores: Scores = subflow(run)(benchmark, root, out, config, choice)
     seconds = time.perf_counter() - started
     metrics = record_scores(out, scores, benchmark, preset, config.model_dump(mode="json"), seconds)
     report = make_report(out, f"patchflow: {benchmark}")

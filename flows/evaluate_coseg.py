@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.benchmarks import Choice
 from flows.cosegment import cosegment
+from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.benchmarks.coseg import load, score
 from tasks.config import CosegmentConfig
@@ -11,7 +12,7 @@ from tasks.scores import Scores
 from tasks.stored import stored_weights
 
 
-@flow(name="evaluate-coseg", flow_run_name="{benchmark}")
+@flow(name="evaluate-coseg", flow_run_name="{benchmark}", task_runner=default_runner())
 def evaluate_coseg(
     benchmark: str,  # noqa: ARG001 - the run name shows it
     root: str,
@@ -22,5 +23,5 @@ def evaluate_coseg(
     """Co-segment every class and compare the masks with the truth."""
     chosen = load(root, choice.names, choice.limit)
     store = join(out, "store")
-    cosegment(join(root, "images"), out, config, store, only=chosen.names)
+    subflow(cosegment)(join(root, "images"), out, config, store, only=chosen.names)
     return score(chosen, out, stored_weights(store))

@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
+from flows.runner import default_runner
 from tasks.config import ExtractConfig
 from tasks.extract import extract_partition, known_failures, plan
 from tasks.progress import gather
@@ -20,7 +21,7 @@ def _run_name() -> str:
     return f"extract {source} with {given['config'].model}"
 
 
-@flow(name="extract", flow_run_name=_run_name)
+@flow(name="extract", flow_run_name=_run_name, task_runner=default_runner())
 def extract(
     images: str,
     store: str,

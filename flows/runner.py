@@ -2,11 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import yaml
+from prefect import Flow
+from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect_dask import DaskTaskRunner
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Dask listens on every interface unless it is told not to.
 _LOOPBACK = {"host": "127.0.0.1", "dashboard_address": None}
@@ -40,6 +45,25 @@ def make_runner(spec: str = "threads") -> TaskRunner[Any]:
         f"runner must be threads, dask, a scheduler address (tcp://host:port) or a .yaml file; "
         f"got {spec!r}"
     )
+
+
+def default_runner() -> TaskRunner[Any]:
+    """What ``PATCHFLOW_RUNNER`` names, for flows that a worker starts; threads by default."""
+    return make_runner(os.environ.get("PATCHFLOW_RUNNER", "threads"))
+
+
+def subflow(inner: Flow[P, R]) -> Flow[P, R]:
+    """`inner` on the task runner of the flow that calls it.
+
+    Prefect would give a subflow its own: another Dask cluster, or a thread for every task.
+    """
+    outer = FlowRunContext.get()
+    if outer is None:
+        return inner
+    if isinstance(outer.task_runner, DaskTaskRunner):
+        address = outer.task_runner.client.scheduler.address
+        return inner.with_options(task_runner=DaskTaskRunner(address=address))
+    return inner.with_options(task_runner=outer.task_runner.duplicate())
 
 
 def _read_cluster_file(path: Path) -> dict[str, Any]:
