@@ -24,10 +24,10 @@ from tasks.report_pictures import (
     SetLook,
     cluster_records,
     set_look,
-    sketch_record,
     write_image,
 )
 from tasks.report_records import ImageRecord, SetRecord, write_record
+from tasks.report_sketches import sketch_records
 from tasks.reuse import finished, mark_finished
 from tasks.sets import ImageSet, result_stems, work_key
 from tasks.stored import ImageDescriptors, read_descriptors
@@ -36,6 +36,7 @@ from tasks.stored import ImageDescriptors, read_descriptors
 CODE = "cosegment-1"
 SKETCH = "main"  # the inspector's source: the descriptors that were clustered
 _SKETCH_SAMPLE = 8
+_BINNED_IMAGES = 64  # log-bins take a tenth of a second an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ def _look(images: Sequence[ImageDescriptors], found: Cosegmentation) -> SetLook:
         [image.saliency for image in images],
         clusters=len(found.clustering.centers),
         sources=[SKETCH],
+        binned=len(images) <= _BINNED_IMAGES,
     )
 
 
@@ -206,7 +208,7 @@ def _write_page(
         name=folder.rstrip("/").rpartition("/")[2],
         images=tuple(records),
         clusters=cluster_records(found.votes, look),
-        sketches=(sketch_record(SKETCH, label, look.sketches[SKETCH], sample),),
+        sketches=sketch_records(look.sketches, {SKETCH: label}, sample),
         warnings=found.warnings,
         settings=config.model_dump(mode="json"),
     )

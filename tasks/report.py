@@ -70,9 +70,15 @@ def _load(out: str) -> tuple[list[Page], list[str]]:
     pages, problems = [], []
     for url in find_records(out):
         folder = url.rpartition("/")[0]
-        place = url.removeprefix(out.rstrip("/")).strip("/").removesuffix(SET_FILE).removesuffix(".json").rstrip("/")
+        place = (
+            url.removeprefix(out.rstrip("/"))
+            .strip("/")
+            .removesuffix(SET_FILE)
+            .removesuffix(".json")
+            .rstrip("/")
+        )
         try:
-            pages.append(Page.of(read_record(url), folder, place))
+            pages.append(Page.of(read_record(url), folder, place.strip("/")))
         except (RecordError, StorageError) as error:
             problems.append(str(error))
     kinds = list(KIND_LABELS)

@@ -21,7 +21,9 @@ LAYER_NAMES = {
     "pca": "descriptors (PCA)",
     "overlay": "mask",
     "parts": "parts",
+    "objects": "objects",
     "boxes": "boxes",
+    "heads": "attention heads",
 }
 _CHUNK = 250  # images that come with the page, and in each further script
 

@@ -29,7 +29,7 @@ KIND_LABELS: dict[Kind, str] = {
     "search": "patch search",
     "benchmark": "benchmark",
 }
-_FRONT_LAYERS = ("overlay", "parts", "boxes", "matches", "image")
+_FRONT_LAYERS = ("parts", "overlay", "objects", "boxes", "image")
 # Everything from the report's own folder, from a disk or from where the report is served.
 POLICY = (
     "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; "

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from storage.files import join, write_bytes
+from storage.files import join
 from storage.results import write_rgb
 from tasks.ops.compose import ImageArray
 from tasks.ops.draw import (
     ColourBasis,
+    draw_boxes,
     fit_colour_basis,
     label_overlay,
     label_picture,
@@ -22,12 +23,13 @@ from tasks.ops.draw import (
     pca_picture,
     scalar_picture,
 )
-from tasks.ops.draw_layout import fitted
+from tasks.ops.draw_layout import contact_sheet, fitted
 from tasks.ops.patch_grid import PatchGrid, unit
 from tasks.ops.preprocess import to_image_size
-from tasks.ops.sketch import SketchBasis, fit_sketch, measure_sketch, sketch
+from tasks.ops.sketch import SketchBasis, fit_sketch
 from tasks.ops.voting import ClusterVotes
-from tasks.report_records import ClusterRecord, GridRecord, ImageRecord, SketchRecord
+from tasks.report_records import ClusterRecord, GridRecord, ImageRecord
+from tasks.report_sketches import binned_id, fit_binned, write_sketches
 
 PICTURE_SIDE = 400  # pixels of the longer side
 _QUALITY = 85
@@ -51,8 +53,9 @@ class ImageView:
     """One image and what is known of it; what is None is not drawn.
 
     pixels: (H, W, 3) uint8. saliency: (rows, cols) in [0, 1]. clusters: (rows, cols) int.
-    descriptors: (rows, cols, D), drawn as colours. mask: (H, W) bool. parts: (H, W) int, 0
-    background. sketched: descriptors (rows, cols, D) by source id of the look's sketches.
+    descriptors: (rows, cols, D), drawn as colours. mask: (H, W) bool. parts, objects: (H, W)
+    int, 0 background. boxes_xyxy: (P, 4) pixels. heads: (h, rows, cols), attention of each head.
+    sketched: descriptors (rows, cols, D) by source id of the look's sketches.
     """
 
     name: str
@@ -63,6 +66,9 @@ class ImageView:
     descriptors: np.ndarray | None = None
     mask: np.ndarray | None = None
     parts: np.ndarray | None = None
+    objects: np.ndarray | None = None
+    boxes_xyxy: np.ndarray | None = None
+    heads: np.ndarray | None = None
     sketched: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -73,6 +79,7 @@ def set_look(
     clusters: int = 64,
     sources: Sequence[str] = (),
     channels: int = 64,
+    binned: bool = False,
 ) -> SetLook:
     """The look of a set, fitted on a sample of its patches.
 
@@ -82,40 +89,63 @@ def set_look(
         clusters: how many colours are needed.
         sources: ids of inspector sources that these descriptors stand for.
         channels: that a sketch keeps.
+        binned: offer the log-binned descriptors as well.
     """
-    flat = np.concatenate([unit(d.reshape(-1, d.shape[-1])) for d in descriptors])
-    front = np.concatenate([(s > s.mean()).ravel() for s in saliency])
-    step = -(-len(flat) // _SAMPLE)
-    sample, front = flat[::step], front[::step]
+    step = -(-sum(s.size for s in saliency) // _SAMPLE)
+    sample = np.concatenate([unit(d.reshape(-1, d.shape[-1])[::step]) for d in descriptors])
+    front = np.concatenate([(s > s.mean()).ravel()[::step] for s in saliency])
     basis = fit_colour_basis(sample, front) if len(sample) >= 4 else None
-    return SetLook(
-        basis, palette(clusters), {source: fit_sketch(sample, channels) for source in sources}
-    )
+    sketches = {source: fit_sketch(sample, channels) for source in sources}
+    if binned:
+        rough = fit_binned(descriptors, channels)
+        sketches |= {binned_id(source): rough for source in sources}
+    return SetLook(basis, palette(clusters), sketches)
 
 
 def draw_image(view: ImageView, look: SetLook) -> dict[str, ImageArray]:
     """Every picture of one image by layer, none larger than PICTURE_SIDE."""
-    small = fitted(view.pixels, PICTURE_SIDE, PICTURE_SIDE)
-    if max(view.pixels.shape[:2]) <= PICTURE_SIDE:
-        small = view.pixels
-    size = small.shape[1], small.shape[0]
-    grid = replace(view.grid, image=size)
-    drawn = {"image": small}
+    small = view.pixels
+    if max(small.shape[:2]) > PICTURE_SIDE:
+        small = fitted(small, PICTURE_SIDE, PICTURE_SIDE)
+    return {"image": small} | _draw_patches(view, look, small) | _draw_pixels(view, look, small)
+
+
+def _draw_patches(view: ImageView, look: SetLook, small: ImageArray) -> dict[str, ImageArray]:
+    """What is known patch by patch, each patch a flat square."""
+    grid = replace(view.grid, image=(small.shape[1], small.shape[0]))
+    drawn = {}
     if view.saliency is not None:
         # Saliency is heavy-tailed: its square root shows more than the few strongest patches.
         spread = to_image_size(np.sqrt(view.saliency), grid, nearest=True)
         drawn["saliency"] = scalar_picture(spread)
+    if view.heads is not None:
+        tops = np.maximum(view.heads.max(axis=(1, 2), keepdims=True), 1e-9)
+        maps = [to_image_size(m, grid, nearest=True) for m in np.sqrt(view.heads / tops)]
+        cell = small.shape[1] // 2, small.shape[0] // 2
+        sheet = contact_sheet([scalar_picture(m) for m in maps], columns=3, cell=cell)
+        drawn["heads"] = fitted(sheet, PICTURE_SIDE, PICTURE_SIDE)
     if view.clusters is not None:
-        drawn["clusters"] = label_picture(
-            to_image_size(view.clusters, grid, nearest=True), look.colours
-        )
+        labels = to_image_size(view.clusters, grid, nearest=True)
+        drawn["clusters"] = label_picture(labels, look.colours)
     if view.descriptors is not None and look.basis is not None:
         colours = pca_picture(unit(view.descriptors), look.basis)
         drawn["pca"] = to_image_size(colours, grid, nearest=True)
+    return drawn
+
+
+def _draw_pixels(view: ImageView, look: SetLook, small: ImageArray) -> dict[str, ImageArray]:
+    """What is known pixel by pixel, over the image."""
+    size = small.shape[1], small.shape[0]
+    drawn = {}
     if view.mask is not None:
         drawn["overlay"] = mask_overlay(small, _shrunk(view.mask, size).astype(bool))
     if view.parts is not None:
         drawn["parts"] = label_overlay(small, _shrunk(view.parts, size), look.colours)
+    if view.objects is not None:
+        drawn["objects"] = label_overlay(small, _shrunk(view.objects, size), look.colours)
+    if view.boxes_xyxy is not None:
+        scale = size[0] / view.pixels.shape[1]
+        drawn["boxes"] = draw_boxes(small, view.boxes_xyxy * scale, look.colours)
     return drawn
 
 
@@ -140,12 +170,8 @@ def write_image(
     for layer, picture in draw_image(view, look).items():
         pictures[layer] = f"pictures/{number:05d}-{layer}.jpg"
         write_rgb(join(folder, pictures[layer]), picture, quality=_QUALITY)
-    sketches = {}
-    sketched = view.sketched if number < SKETCHED_IMAGES else {}
-    for source, descriptors in sketched.items():
-        sketches[source] = f"sketches/{source}/{number:05d}.bin"
-        values = sketch(descriptors, look.sketches[source])
-        write_bytes(join(folder, sketches[source]), values.tobytes())
+    few = number < SKETCHED_IMAGES
+    sketches = write_sketches(folder, number, view.sketched, look.sketches) if few else {}
     return ImageRecord(
         name=view.name,
         width=view.pixels.shape[1],
@@ -164,26 +190,6 @@ def grid_record(grid: PatchGrid) -> GridRecord:
     corners = np.array([[-0.5, -0.5], [grid.rows - 0.5, grid.cols - 0.5]])
     (left, top), (right, bottom) = grid.to_xy(corners) / grid.image
     return GridRecord(grid.rows, grid.cols, *map(float, (left, top, right - left, bottom - top)))
-
-
-def sketch_record(
-    source: str, label: str, basis: SketchBasis, sample: Sequence[np.ndarray]
-) -> SketchRecord:
-    """One inspector source with what sketching changes, measured on a sample of its images.
-
-    Args:
-        source: id, safe in file names. label: for people. sample: (rows, cols, D) each.
-    """
-    error = measure_sketch(sample, basis) if sample else None
-    return SketchRecord(
-        id=source,
-        label=label,
-        offsets=tuple(map(float, basis.offsets)),
-        scales=tuple(map(float, basis.scales)),
-        mean_error=error.mean if error else None,
-        high_error=error.high if error else None,
-        same_best=error.same_best if error else None,
-    )
 
 
 def cluster_records(votes: ClusterVotes, look: SetLook) -> tuple[ClusterRecord, ...]:

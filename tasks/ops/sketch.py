@@ -55,12 +55,22 @@ def fit_sketch(descriptors: npt.NDArray[np.floating], channels: int = 64) -> Ske
     if len(descriptors) == 0:
         raise ValueError("expected at least one descriptor to fit a sketch, got none")
     vectors = unit(descriptors)
-    _, found = np.linalg.eigh(vectors.T @ vectors)
-    axes = found[:, ::-1][:, :channels].T.astype(np.float32)
+    axes = _leading_axes(vectors, channels)
     projected = vectors @ axes.T
     low, high = projected.min(axis=0), projected.max(axis=0)
     scales = np.maximum((high - low) / (2 * _LEVELS), 1e-9)
     return SketchBasis(axes, (low + high) / 2, scales.astype(np.float32))
+
+
+def _leading_axes(vectors: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+    """Right singular vectors (at most count, D), through the smaller of the two products."""
+    if len(vectors) >= vectors.shape[1]:
+        _, found = np.linalg.eigh(vectors.T @ vectors)
+        return np.asarray(found[:, ::-1][:, :count].T, np.float32)
+    values, found = np.linalg.eigh(vectors @ vectors.T)
+    values, found = values[::-1][:count], found[:, ::-1][:, :count]
+    kept = values > 1e-6 * values[0]  # smaller ones are rounding, and their axes noise
+    return np.asarray((found[:, kept] / np.sqrt(values[kept])).T @ vectors, np.float32)
 
 
 def sketch(descriptors: npt.NDArray[np.floating], basis: SketchBasis) -> npt.NDArray[np.int8]:

@@ -70,3 +70,13 @@ def test_a_large_common_mean_does_not_use_up_the_levels() -> None:
     exact = unit(vectors) @ unit(vectors).T
     assert exact.min() > 0.99
     assert np.corrcoef(rough.ravel(), exact.ravel())[0, 1] > 0.999
+
+
+def test_more_channels_than_samples_gives_the_same_axes() -> None:
+    """Log-binned descriptors are longer than a sample is large."""
+    vectors = low_rank(8, 30, rank=5, channels=200)
+    basis = fit_sketch(vectors, channels=16)
+    assert basis.axes.shape == (5, 200)  # no more than the sample spans
+    assert_allclose(basis.axes @ basis.axes.T, np.eye(5), atol=1e-4)
+    rough = sketch_cosine(sketch(vectors, basis), sketch(vectors, basis), basis)
+    assert_allclose(rough, unit(vectors) @ unit(vectors).T, atol=0.02)

@@ -19,7 +19,6 @@ from tasks.report_pictures import (
     SetLook,
     cluster_records,
     set_look,
-    sketch_record,
     write_image,
 )
 from tasks.report_records import (
@@ -30,6 +29,7 @@ from tasks.report_records import (
     TableRecord,
     write_record,
 )
+from tasks.report_sketches import sketch_records
 
 NAMES = ("a dog.jpg", "b/c&d.jpg", "<img src=x onerror=alert(1)>.png", "ünï.jpg", "last#1?.jpg")
 CHANNELS = 40
@@ -67,7 +67,7 @@ def _write_set(out: Path) -> Results:
     fields = [rng.normal(size=(g.rows, g.cols, 8)) @ mix for g in grids]
     saliency = [rng.random(g.shape) ** 3 for g in grids]
     labels = [(s * 3.999).astype(int) for s in saliency]
-    look = set_look(fields, saliency, clusters=4, sources=["main", "bins"], channels=8)
+    look = set_look(fields, saliency, clusters=4, sources=["main"], channels=8, binned=True)
     images = []
     for n, (name, (width, height)) in enumerate(zip(NAMES, sizes, strict=True)):
         mask = np.zeros((height, width), bool)
@@ -80,7 +80,7 @@ def _write_set(out: Path) -> Results:
             clusters=labels[n],
             descriptors=fields[n],
             mask=mask,
-            sketched={"main": fields[n], "bins": fields[n]},
+            sketched={"main": fields[n]},
         )
         jaccard = None if n == 4 else 0.9 - 0.2 * n
         warnings = ["too dark"] if n == 1 else []
@@ -91,10 +91,7 @@ def _write_set(out: Path) -> Results:
         tuple(images),
         clusters=cluster_records(vote_salient(labels, saliency, clusters=4), look),
         tables=(TableRecord("Sizes", ("name", "area"), (("<b>", 1.0), ("x", None))),),
-        sketches=tuple(
-            sketch_record(name, label, look.sketches[name], fields)
-            for name, label in (("main", "layer 9 token"), ("bins", "layer 9 token, log-bins"))
-        ),
+        sketches=sketch_records(look.sketches, {"main": "layer 9 token"}, fields),
         legend={"part 1": (250, 0, 0)},
         settings={"layer": 9},
         warnings=("one image is unlike the others",),

@@ -116,7 +116,7 @@ def test_a_missing_picture_is_named_and_left_out(results: Results, tmp_path: Pat
     out = tmp_path / "out"
     shutil.copytree(results.out, out)
     (out / "dogs" / "pictures" / "00001-pca.jpg").unlink()
-    (out / "dogs" / "sketches" / "bins" / "00000.bin").write_bytes(b"short")
+    (out / "dogs" / "sketches" / "main-bins" / "00000.bin").write_bytes(b"short")
     (out / "broken" / "x").mkdir(parents=True)
     write_json(str(out / "broken" / "set.json"), {"kind": "pair"})
     summary = write_report(str(out))
