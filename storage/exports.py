@@ -32,7 +32,7 @@ def export_npz(store: DescriptorStore, partition_id: str, out: str) -> int:
         stem = stem if taken[stem] == 1 else image.name
         buffer = io.BytesIO()
         facts: dict[str, Any] = {"name": image.name, "width": image.width, "height": image.height}
-        np.savez(buffer, allow_pickle=False, **arrays, **facts)
+        np.savez(buffer, **arrays, **facts)  # type: ignore[arg-type]
         write_bytes(join(out, f"{stem}.npz"), buffer.getvalue())
         count += 1
     return count

@@ -106,7 +106,7 @@ def describe_canvases(
             attended=config.attended,
             attention_layer=last if config.saliency_layer is None else config.saliency_layer,
         )
-        dtype = getattr(torch, config.dtype)
+        dtype = getattr(torch, config.computed_dtype)
         stacked = {
             name: _to_numpy(features.facets[request], dtype)
             for name, request in config.arrays.items()

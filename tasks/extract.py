@@ -15,16 +15,19 @@ from storage.descriptors import ArraySpec, DescriptorStore, Failure
 from storage.errors import UnreadableImageError
 from storage.images import ImageRef, list_images, read_image
 from storage.planning import Partition
+from storage.reader import SCALE_SUFFIX
 from tasks.config import ExtractConfig
 from tasks.describe import describe_canvases, grid_of, model_of
 from tasks.faults import STORAGE_RETRIES
 from tasks.model import LoadedModel
 from tasks.ops.patch_grid import PatchGrid
 from tasks.ops.preprocess import to_canvas
+from tasks.pack import bases_of, ensure_bases, pack
 from tasks.plan import ExtractionPlan, plan_extraction
 
 _READERS = 4
-_AXES = {"cls": ("channel",), "saliency": ("row", "col")}
+_AXES = {"cls": ("cls_channel",)}
+_AXES_BY_RANK = {1: ("channel",), 2: ("row", "col"), 3: ("row", "col", "channel")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ def plan(
     opened = DescriptorStore.open(store)
     opened.record_failures(made.unreadable)
     opened.mark_gone(made.gone)
+    if made.config.pca is not None:
+        ensure_bases(store, made.partitions, made.config)
     return made
 
 
@@ -86,13 +91,15 @@ def write_partition(
         )
     model = model_of(config)
     failures: list[Failure] = []
+    bases = bases_of(store.url, config)
     writer = store.begin(partition, array_specs(config, model, partition.grid))
     size = 0
     for batch in _batches(_prepare_all(partition, config, model, failures), config.batch):
         outputs = describe_canvases([item.canvas for item in batch], config, model)
         for item, arrays in zip(batch, outputs, strict=True):
-            writer.append(item.ref, *item.grid.image, arrays)
-            size += sum(array.nbytes for array in arrays.values())
+            packed = pack(arrays, config, bases)
+            writer.append(item.ref, *item.grid.image, packed)
+            size += sum(array.nbytes for array in packed.values())
     commit = writer.commit(failures)
     reasons = tuple((mark.name, mark.reason) for mark in commit.marks)
     seconds = time.perf_counter() - started
@@ -103,13 +110,17 @@ def array_specs(
     config: ExtractConfig, model: LoadedModel, grid: tuple[int, int]
 ) -> list[ArraySpec]:
     """The arrays of a partition under these settings."""
-    dense = ((*grid, model.channels), config.dtype)
-    shapes: dict[str, tuple[tuple[int, ...], str]] = dict.fromkeys(config.arrays, dense)
+    channels = config.pca or model.channels
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name in config.arrays:
+        shapes[name] = ((*grid, channels), config.dtype)
+        if config.dtype == "int8":
+            shapes[name + SCALE_SUFFIX] = ((channels,), "float32")
     if model.module.cls_token is not None:
-        shapes["cls"] = ((model.channels,), config.dtype)
+        shapes["cls"] = ((model.channels,), config.computed_dtype)
     shapes["saliency"] = (grid, "float32")
     return [
-        ArraySpec(name, _AXES.get(name, ("row", "col", "channel")), shape, dtype)
+        ArraySpec(name, _AXES.get(name, _AXES_BY_RANK[len(shape)]), shape, dtype)
         for name, (shape, dtype) in shapes.items()
     ]
 
