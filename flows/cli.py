@@ -50,7 +50,9 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
     Prints one sentence and exits with 1 where it fails.
     """
     if not debug:
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+        # Errors come once, as a sentence, from `fail`.
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
     try:
         import importlib

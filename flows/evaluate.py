@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from prefect import flow, task
+from prefect import Flow, flow, task
 
 from flows.benchmarks import BENCHMARKS, Choice
 from flows.runner import default_runner, subflow
@@ -49,8 +49,8 @@ def evaluate(
     """
     started = time.perf_counter()
     module, _, function = BENCHMARKS[benchmark].flow.partition(":")
-    run = getattr(importlib.import_module(module), function)
-    scores: Scores = subflow(run)(benchmark, root, out, config, choice)
+    run: Flow[..., Scores] = getattr(importlib.import_module(module), function)
+    scores = subflow(run)(benchmark, root, out, config, choice)
     seconds = time.perf_counter() - started
     metrics = record_scores(out, scores, benchmark, preset, config.model_dump(mode="json"), seconds)
     report = make_report(out, f"patchflow: {benchmark}")

@@ -315,6 +315,8 @@ def _refuse_other_settings(url: str, found: StoreInfo, wanted: StoreInfo) -> Non
 def _first_difference(old: Any, new: Any, path: str) -> tuple[str, str, str] | None:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
+            if old.get(key) is None and new.get(key) is None:
+                continue  # a setting that came later, unset, is what stores before it meant
             if key not in old or key not in new:
                 shown = [json.dumps(side[key]) if key in side else "nothing" for side in (old, new)]
                 return f"{path}.{key}", shown[0], shown[1]
