@@ -92,8 +92,12 @@ class ExtractConfig(Config):
     precision: Precision = "auto"
     """auto (bfloat16 where the hardware has it, else float32), float32, bfloat16, float16."""
 
-    dtype: Literal["float16", "float32"] = "float16"
-    """Type of the stored descriptors."""
+    dtype: Literal["float16", "float32", "int8"] = "float16"
+    """Type of the stored descriptors; int8 has a scale for each image and channel and takes
+    less than half of float16's bytes."""
+
+    pca: int | None = Field(default=None, ge=1)
+    """Store only this many channels: coordinates along the principal axes of a sample."""
 
     device: str = "auto"
     """auto, cpu, cuda, or a single GPU such as cuda:1."""
@@ -135,6 +139,11 @@ class ExtractConfig(Config):
     def strides(self) -> tuple[int, int]:
         """(vertical, horizontal) stride in canvas pixels."""
         return self.stride, self.stride if self.stride_x is None else self.stride_x
+
+    @property
+    def computed_dtype(self) -> Literal["float16", "float32"]:
+        """Type in which descriptors leave the model, before they are projected or quantised."""
+        return "float32" if self.dtype == "int8" or self.pca is not None else self.dtype
 
     @property
     def request(self) -> FacetRequest:
