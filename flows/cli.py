@@ -4,12 +4,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from flows.benchmarks import BENCHMARKS, Choice
 from flows.options import CommaSeparated, config_options, read_config
+from flows.terminal import completion, json_option, print_done, print_failed, terminal
 from storage.errors import StorageError
 from storage.weights import WeightsError
 from tasks.config import CosegmentConfig, ExtractConfig
@@ -31,8 +32,12 @@ def main() -> None:
     """
 
 
+main.add_command(completion)
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every subcommand that runs a flow."""
+    command = json_option(command)
     command = click.option(
         "--debug", is_flag=True, help="Show the traceback of an error, and Prefect's logs."
     )(command)
@@ -63,34 +68,28 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
         task_runner = make_runner(runner)
         flow = getattr(importlib.import_module(f"flows.{name}"), name)
         with prefect_api():
-            return flow.with_options(task_runner=task_runner)(**parameters)
+            outcome = flow.with_options(task_runner=task_runner)(**parameters)
     except (*_EXPECTED, ExceptionGroup) as error:
         fail(error, debug)
+    terminal().outcome = outcome
+    return outcome
 
 
-def fail(error: BaseException, debug: bool) -> None:
+def fail(error: BaseException, debug: bool) -> NoReturn:
     """End with status 1 and what went wrong, in one sentence for each cause."""
     if debug:
         traceback.print_exception(error)
-    causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
-    if isinstance(error, ExceptionGroup):
-        click.echo(f"Error: {error.message}", err=True)
-    for cause in causes[:5]:
+    causes = [error.message] if isinstance(error, ExceptionGroup) else []
+    for cause in (error.exceptions if isinstance(error, ExceptionGroup) else (error,))[:5]:
         text = str(cause.args[0]) if isinstance(cause, KeyError) and cause.args else str(cause)
-        click.echo(f"Error: {text or type(cause).__name__}", err=True)
-    if not debug:
-        click.echo("(--debug shows where)", err=True)
+        causes.append(text or type(cause).__name__)
+    print_failed(causes, debug)
     sys.exit(1)
 
 
 def finish(line: str, place: str, missing: tuple[tuple[str, str], ...] = ()) -> None:
     """Print the closing lines; exit with 3 where inputs could not be used."""
-    for name, reason in missing[:20]:
-        click.echo(f"could not use {name}: {reason}", err=True)
-    if len(missing) > 20:
-        click.echo(f"... and {len(missing) - 20} more", err=True)
-    click.echo(line)
-    click.echo(place)
+    print_done(line, place, missing)
     if missing:
         sys.exit(INCOMPLETE)
 
@@ -277,6 +276,5 @@ def report(out: str, title: str, debug: bool) -> None:
         summary = write_report(out, title=title)
     except _EXPECTED as error:
         fail(error, debug)
-        return
     problems = tuple((problem, "left out of the report") for problem in summary.problems)
     finish(summary.line, f"report: {summary.url}", problems)
