@@ -11,10 +11,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 R = TypeVar("R")
 
@@ -52,10 +55,20 @@ def gather(
             else:
                 results.append(outcome)
                 remark = on_done(outcome) if on_done else ""
+            if errors:
+                remark = f"{len(errors)} failed {remark}".strip()
             done += futures[future]
             bar.update(line, completed=done, remark=remark)
             update_progress_artifact(artifact, progress=100.0 * done / max(total, 1))
     return results, errors
+
+
+class _Rate(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s")
 
 
 def _bar() -> Progress:
@@ -67,6 +80,7 @@ def _bar() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        _Rate(),
         TextColumn("{task.fields[remark]}"),
         console=console,
         disable=not (console.is_terminal and sys.stderr.isatty()),
