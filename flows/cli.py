@@ -1,6 +1,7 @@
 """The command `patchflow`: one subcommand a flow, options from the settings' models."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -65,6 +66,8 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
         from flows.runner import make_runner
         from flows.server import prefect_api
 
+        if "PREFECT_API_URL" not in os.environ:
+            signal.signal(signal.SIGINT, _leave)
         task_runner = make_runner(runner)
         flow = getattr(importlib.import_module(f"flows.{name}"), name)
         with prefect_api():
@@ -73,6 +76,12 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
         fail(error, debug)
     terminal().outcome = outcome
     return outcome
+
+
+def _leave(number: int, frame: Any) -> None:  # noqa: ARG001
+    """Stop at once at Ctrl-C: what is committed is safe, and tasks may run for minutes."""
+    click.echo("\nStopped. Run the same command again to go on from here.", err=True)
+    os._exit(128 + number)
 
 
 def fail(error: BaseException, debug: bool) -> NoReturn:
