@@ -10,6 +10,9 @@ Fit = Literal["short", "long", "square", "pad", "native"]
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 PositionResize = Literal["timm", "dinov2", "dino"]
 Refinement = Literal["grabcut", "none"]
+MaskRefinement = Literal["colour", "none"]
+Neighbourhood = Literal["square", "circle"]
+NEIGHBOURHOODS: tuple[Neighbourhood, ...] = get_args(Neighbourhood)
 VoteRule = Literal["votes", "relative"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 

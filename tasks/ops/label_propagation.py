@@ -9,13 +9,14 @@ the full N x N affinity never exists.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Neighbourhood = Literal["square", "circle"]
-NEIGHBOURHOODS: tuple[Neighbourhood, ...] = get_args(Neighbourhood)
+from tasks.ops.kinds import NEIGHBOURHOODS, Neighbourhood
+
+_GROUP = 16  # patches whose maximum stands for them in the first selection
 
 
 class _Tile(NamedTuple):
@@ -131,7 +132,7 @@ def propagate_labels(
         plan: windows of this grid.
 
     Returns:
-        (rows, cols, K), dtype of the labels.
+        (rows, cols, K), dtype of the labels, though float32 for half precision.
 
     Raises:
         ValueError: no context, shapes that do not fit the plan, top_k < 1, temperature <= 0.
@@ -139,7 +140,7 @@ def propagate_labels(
     _check(query, context, labels, plan, top_k, temperature)
     known = torch.stack(list(labels))
     out = torch.empty(
-        (plan.rows, plan.cols, known.shape[-1]), dtype=known.dtype, device=known.device
+        (plan.rows, plan.cols, known.shape[-1]), dtype=_computed(known.dtype), device=known.device
     )
     for tile in plan.tiles:
         out[tile.rows, tile.cols] = _propagate_tile(query, context, known, tile, top_k, temperature)
@@ -154,24 +155,40 @@ def _propagate_tile(
     top_k: int,
     temperature: float,
 ) -> Tensor:
+    dtype = _computed(known.dtype)
     ours = query[tile.rows, tile.cols]
-    flat = ours.flatten(0, 1)
-    values, places = [], []
-    for index, frame in enumerate(context):
-        seen = frame[tile.context_rows, tile.context_cols].flatten(0, 1)
-        cosines = (flat @ seen.T).masked_fill_(tile.outside, -torch.inf)
-        # The best of all frames are among the best of each: two small selections instead of
-        # one over all frames at once.
-        best = cosines.topk(min(top_k, seen.shape[0]), dim=1, sorted=False)
-        values.append(best.values)
-        places.append(best.indices + index * seen.shape[0])
-    cosines, place = torch.cat(values, dim=1), torch.cat(places, dim=1)
-    best = cosines.topk(min(top_k, cosines.shape[1]), dim=1, sorted=False)
-    weights = torch.softmax(best.values.float() / temperature, dim=1).to(known.dtype)
-    seen_labels = known[:, tile.context_rows, tile.context_cols].flatten(0, 2)
-    chosen = seen_labels[place.gather(1, best.indices)]
-    mixed = torch.einsum("qn,qnk->qk", weights, chosen)
+    seen = torch.stack([frame[tile.context_rows, tile.context_cols] for frame in context])
+    cosines = ours.flatten(0, 1) @ seen.flatten(0, 2).T
+    cosines.unflatten(1, (len(context), -1)).masked_fill_(tile.outside[:, None], -torch.inf)
+    best, places = _largest(cosines, min(top_k, cosines.shape[1]))
+    weights = torch.softmax(best.to(dtype) / temperature, dim=1)
+    labels = known[:, tile.context_rows, tile.context_cols].flatten(0, 2)
+    mixed = torch.bmm(weights[:, None], labels[places].to(dtype))[:, 0]
     return mixed.unflatten(0, ours.shape[:2])
+
+
+def _computed(labels: torch.dtype) -> torch.dtype:
+    return torch.float32 if labels in (torch.float16, torch.bfloat16) else labels
+
+
+def _largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of each row of (P, n) and their places; faster than a plain top-k.
+
+    Every one of them lies in one of the `count` groups of largest maxima, so that the slow
+    selection sees one value a group first, then the members of a few groups.
+    """
+    rows, length = values.shape
+    groups = length // _GROUP
+    if groups <= count:
+        return values.topk(count, dim=1)
+    body = values[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))
+    chosen = body.amax(dim=1).topk(count, dim=1, sorted=False).indices
+    offsets = torch.arange(_GROUP, device=values.device)[:, None] * groups
+    members = (chosen[:, None] + offsets).flatten(1)
+    rest = torch.arange(groups * _GROUP, length, device=values.device).expand(rows, -1)
+    candidates = torch.cat([members, rest], dim=1)
+    best = values.gather(1, candidates).topk(count, dim=1)
+    return best.values, candidates.gather(1, best.indices)
 
 
 def _check(

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.ops.label_propagation import Neighbourhood, plan_windows, propagate_labels
+from tasks.ops.kinds import Neighbourhood
+from tasks.ops.label_propagation import plan_windows, propagate_labels
 
 
 def reference(
