@@ -276,6 +276,7 @@ def export(store: str, out: str, format: str, runner: str, debug: bool) -> None:
 @main.command()
 @click.argument("out")
 @click.option("--title", default="patchflow", help="Heading of the first page.")
+@json_option
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def report(out: str, title: str, debug: bool) -> None:
     """Make OUT/report/index.html again from the results under OUT."""
