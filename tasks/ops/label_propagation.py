@@ -45,7 +45,7 @@ def plan_windows(
     rows: int,
     cols: int,
     *,
-    radius: int,
+    radius: int | tuple[int, int],
     neighbourhood: Neighbourhood = "square",
     tile: int = 8,
     device: torch.device | str = "cpu",
@@ -53,15 +53,17 @@ def plan_windows(
     """Cut a grid into tiles and note for each what its patches may see.
 
     Args:
-        radius: in patches, inclusive. ``square``: at most so many rows and columns away;
-            ``circle``: at most so far in Euclidean distance.
+        radius: in patches, inclusive; two numbers where rows and columns differ. ``square``: at
+            most so many rows and columns away; ``circle``: within the circle, or ellipse, of
+            that radius.
         tile: side of a tile in patches. Larger ones waste products outside of the windows,
             smaller ones call the matrix product more often.
 
     Raises:
         ValueError: a negative radius, an empty grid or tile, an unknown neighbourhood.
     """
-    if radius < 0 or min(rows, cols, tile) < 1:
+    reach = (radius, radius) if isinstance(radius, int) else radius
+    if min(reach) < 0 or min(rows, cols, tile) < 1:
         raise ValueError(
             f"expected radius >= 0 and rows, cols, tile >= 1; got radius {radius}, "
             f"grid {rows}x{cols}, tile {tile}"
@@ -73,7 +75,7 @@ def plan_windows(
             slice(top, min(top + tile, rows)),
             slice(left, min(left + tile, cols)),
             (rows, cols),
-            radius,
+            reach,
             neighbourhood,
             device,
         )
@@ -87,18 +89,19 @@ def _plan_tile(
     rows: slice,
     cols: slice,
     grid: tuple[int, int],
-    radius: int,
+    radius: tuple[int, int],
     neighbourhood: Neighbourhood,
     device: torch.device | str,
 ) -> _Tile:
-    seen_rows = slice(max(rows.start - radius, 0), min(rows.stop + radius, grid[0]))
-    seen_cols = slice(max(cols.start - radius, 0), min(cols.stop + radius, grid[1]))
+    seen_rows = slice(max(rows.start - radius[0], 0), min(rows.stop + radius[0], grid[0]))
+    seen_cols = slice(max(cols.start - radius[1], 0), min(cols.stop + radius[1], grid[1]))
     down = _distances(rows, seen_rows, device)[:, None, :, None]
     across = _distances(cols, seen_cols, device)[None, :, None, :]
-    if neighbourhood == "square":
-        outside = torch.maximum(down, across) > radius
-    else:
-        outside = down**2 + across**2 > radius**2
+    outside = (down > radius[0]) | (across > radius[1])
+    if neighbourhood == "circle":
+        # (down / radius)^2 + (across / radius)^2 > 1 in whole numbers.
+        sides = (down * radius[1]) ** 2 + (across * radius[0]) ** 2
+        outside |= sides > (radius[0] * radius[1]) ** 2
     return _Tile(rows, cols, seen_rows, seen_cols, outside.flatten(2).flatten(0, 1))
 
 

@@ -74,7 +74,8 @@ def plan_grid(
             ``pad``: the long side becomes `size`, zeros around make a centred square.
             ``native``: no resizing; zeros at the right and bottom complete the last patch.
         multiple: sides of ``short`` and ``long`` are floored to a multiple of this, at least
-            one patch; default `patch`. 1 keeps them as they are.
+            one patch; default `patch`. 1 keeps them as they are. The side that becomes `size`
+            is floored to no more than whole patches.
 
     Raises:
         ValueError: a stride that does not divide the patch, or a size below one patch.
@@ -94,7 +95,9 @@ def plan_grid(
     else:
         side = min(width, height) if fit == "short" else max(width, height)
         scaled = _scaled(width, height, size / side)
-        resized = canvas = (_floor(scaled[0], multiple, patch), _floor(scaled[1], multiple, patch))
+        steps = [min(multiple, patch) if s == size else multiple for s in scaled]
+        resized = (_floor(scaled[0], steps[0], patch), _floor(scaled[1], steps[1], patch))
+        canvas = resized
     centred = fit == "pad"
     offset = ((canvas[0] - resized[0]) // 2, (canvas[1] - resized[1]) // 2) if centred else (0, 0)
     rows = 1 + (canvas[1] - patch) // stride[0]

@@ -82,6 +82,20 @@ def test_any_tiling_agrees_with_the_definition(
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
+def test_rows_and_columns_may_reach_differently() -> None:
+    query, context, labels = random_video(13, 1, 5, 9, labels=1)
+    ones = torch.eye(45, dtype=torch.float64).unflatten(0, (5, 9))
+    seen = {}
+    for neighbourhood in ("square", "circle"):
+        plan = plan_windows(5, 9, radius=(1, 3), neighbourhood=neighbourhood)  # type: ignore[arg-type]
+        found = propagate_labels(query, [context[0]], [ones], plan, top_k=45)
+        seen[neighbourhood] = (found[2, 4] > 0).unflatten(0, (5, 9)).int().tolist()
+    assert seen["square"] == [[0] * 9, *[[0, 1, 1, 1, 1, 1, 1, 1, 0]] * 3, [0] * 9]
+    middle = [0, 1, 1, 1, 1, 1, 1, 1, 0]
+    above = [0, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert seen["circle"] == [[0] * 9, above, middle, above, [0] * 9]
+
+
 def test_numbers_by_hand() -> None:
     # One row of two patches; the query's first patch has cosines 1 and 0 with the context.
     query = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])

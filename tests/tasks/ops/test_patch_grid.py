@@ -37,9 +37,9 @@ def test_every_fit_by_hand(
 
 
 def test_multiple_of_the_video_protocol() -> None:
-    # Short side 480, 854 floored to a multiple of 64: 832.
+    # Short side 480, the other one, 854, floored to a multiple of 64: 832.
     grid = plan_grid(854, 480, patch=8, stride=(8, 8), size=480, multiple=64)
-    assert (grid.canvas, grid.shape) == ((832, 448), (56, 104))
+    assert (grid.canvas, grid.shape) == ((832, 480), (60, 104))
 
 
 def test_multiple_of_one_keeps_the_ratio() -> None:

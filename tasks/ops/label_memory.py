@@ -1,0 +1,41 @@
+"""What a video's next frame is compared with: frames with given masks, and the latest few."""
+
+from collections import deque
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Remembered(NamedTuple):
+    """One frame. descriptors: (rows, cols, D), unit. labels: (rows, cols, K), soft.
+
+    index: of the frame in its video.
+    """
+
+    index: int
+    descriptors: Tensor
+    labels: Tensor
+
+
+class LabelMemory:
+    """A bounded context: `given` frames stay for ever, of the others the last `recent`."""
+
+    def __init__(self, recent: int) -> None:
+        self.given: list[Remembered] = []
+        self.recent: deque[Remembered] = deque(maxlen=recent)
+
+    def add(self, frame: Remembered, *, given: bool = False) -> None:
+        """Remember a frame; one with a given mask starts a new stretch of recent frames.
+
+        What was guessed before a correction is forgotten: it is what the correction corrects.
+        """
+        if given:
+            self.given.append(frame)
+            self.recent.clear()
+        else:
+            self.recent.append(frame)
+
+    @property
+    def frames(self) -> list[Remembered]:
+        """The whole context, given frames first."""
+        return [*self.given, *self.recent]
