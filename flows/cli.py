@@ -283,7 +283,7 @@ def report(out: str, title: str, debug: bool) -> None:
     from tasks.report import write_report
 
     try:
-        summary = write_report(out, title=title)
+        terminal().outcome = summary = write_report(out, title=title)
     except _EXPECTED as error:
         fail(error, debug)
     problems = tuple((problem, "left out of the report") for problem in summary.problems)
