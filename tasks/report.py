@@ -11,15 +11,16 @@ to it; nothing is asked of a network. It can be made again at any time::
     report/assets/...                    style and scripts
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 from storage.errors import StorageError
 from storage.files import join, remove, write_bytes
+from tasks.report_benchmark import read_page, with_pictures
 from tasks.report_copy import copy_pictures, write_sketches
 from tasks.report_data import Page, write_chunks
 from tasks.report_page import KIND_LABELS, card, render_index, render_page
-from tasks.report_records import REPORT_FOLDER, SET_FILE, RecordError, find_records, read_record
+from tasks.report_records import REPORT_FOLDER, SET_FILE, RecordError, find_records
 
 _ASSETS = ("report.css", "index.js", "set.js", "inspector.js")
 
@@ -78,8 +79,22 @@ def _load(out: str) -> tuple[list[Page], list[str]]:
             .rstrip("/")
         )
         try:
-            pages.append(Page.of(read_record(url), folder, place.strip("/")))
+            pages.append(Page.of(read_page(url), folder, place.strip("/")))
         except (RecordError, StorageError) as error:
             problems.append(str(error))
+    pages = [_with_cases(page, pages) for page in pages]
     kinds = list(KIND_LABELS)
     return sorted(pages, key=lambda page: kinds.index(page.record.kind)), problems
+
+
+def _with_cases(page: Page, pages: list[Page]) -> Page:
+    """A benchmark with the pictures of its cases, which lie with the sets below its folder."""
+    if not page.record.cases:
+        return page
+    inside = f"{page.folder}/"
+    others = [
+        (other.folder.removeprefix(inside), other.record)
+        for other in pages
+        if other.folder.startswith(inside)
+    ]
+    return replace(page, record=with_pictures(page.record, others))

@@ -59,7 +59,8 @@ def card(page: Page) -> Card:
             name = layer_file(number, layer, image.pictures[layer])
             pictures.append(f"pictures/{page.slug}/{name}")
     scores = _scores(page.record)
-    notes = [f"{len(page.record.images)} {_unit(page.record)}"] if page.record.images else []
+    counted = page.record.images and page.record.kind != "benchmark"
+    notes = [f"{len(page.record.images)} {_unit(page.record)}"] if counted else []
     notes += [f"{name} {value}" for name, value in scores][:2]
     notes += [f"{len(page.record.warnings)} warnings"] if page.record.warnings else []
     return Card(
@@ -124,6 +125,8 @@ def render_page(page: Page) -> dict[str, str]:
 
 
 def _headline(record: SetRecord) -> list[tuple[str, str]]:
+    if record.kind == "benchmark":
+        return _scores(record)
     numbers = [(_unit(record), f"{len(record.images):,}")] if record.images else []
     if record.clusters:
         kept = sum(cluster.kept for cluster in record.clusters)
@@ -137,7 +140,7 @@ def _unit(record: SetRecord) -> str:
 
 def _scores(record: SetRecord) -> list[tuple[str, str]]:
     scores = dict(record.numbers)
-    if record.mean_jaccard is not None:
+    if record.mean_jaccard is not None and record.kind != "benchmark":
         scores.setdefault("mean Jaccard", record.mean_jaccard)
     return [(name, f"{value:.3f}") for name, value in scores.items() if value is not None]
 

@@ -12,7 +12,7 @@ A field that is left out has its default; unknown fields are ignored, so that a 
 made from the files of another version.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -146,8 +146,9 @@ class SketchRecord:
 class SetRecord:
     """One page of the report: an image set, pair, video or benchmark.
 
-    numbers: the headline figures, name to value. settings: what it was made with, plain JSON.
-    movie: path of a video that a browser plays.
+    numbers: the headline figures, name to value. notes: what a reader must know. cases: label to
+    names of images worth a look. settings: what it was made with, plain JSON. movie: path of a
+    video that a browser plays.
     """
 
     kind: Kind
@@ -161,6 +162,8 @@ class SetRecord:
     legend: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     numbers: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    cases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     movie: str | None = None
 
@@ -180,25 +183,27 @@ def write_record(folder: str, record: SetRecord) -> str:
 
 
 def read_record(url: str) -> SetRecord:
-    """The record of one set.json or metrics.json.
+    """The record of one set.json.
 
     Raises:
         RecordError: not JSON, or a field that is missing or of the wrong type.
     """
     try:
-        content = read_json(url)
-    except StorageError as error:
-        raise RecordError(str(error)) from error
-    if url.endswith(METRICS_FILE):
-        content = _as_benchmark(content, url)
-    try:
-        return _RECORD.validate_python(content)
+        return _RECORD.validate_python(read_content(url))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise RecordError(
             f"{url}: {place}: {first['msg'].lower()}; write it with report_records.write_record"
         ) from error
+
+
+def read_content(url: str) -> Any:
+    """What a JSON file holds; RecordError where it is none."""
+    try:
+        return read_json(url)
+    except StorageError as error:
+        raise RecordError(str(error)) from error
 
 
 def find_records(out: str) -> list[str]:
@@ -213,31 +218,3 @@ def _find(folder: str, depth: int) -> list[str]:
             if name != REPORT_FOLDER and not name.endswith(".zarr"):
                 found += _find(join(folder, name), depth - 1)
     return found
-
-
-def _as_benchmark(metrics: Any, url: str) -> dict[str, Any]:
-    """A page from the metrics of `patchflow evaluate`: scores, and a table by category."""
-    if not isinstance(metrics, dict) or "scores" not in metrics:
-        raise RecordError(f"{url}: expected the metrics of `patchflow evaluate`, with scores")
-    scores = {k: v for k, v in metrics["scores"].items() if isinstance(v, int | float)}
-    table = _category_table(metrics.get("by_category") or {})
-    left_out = {"scores", "by_category"}
-    return {
-        "kind": "benchmark",
-        "name": str(metrics.get("benchmark", "benchmark")),
-        "numbers": scores,
-        "tables": [table] if table else [],
-        "settings": {k: v for k, v in metrics.items() if k not in left_out},
-    }
-
-
-def _category_table(categories: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Categories as rows and scores as columns, whichever of the two is named first."""
-    rows: dict[str, dict[str, Value]] = {}
-    for name, value in categories.items():
-        rows[name] = dict(value) if isinstance(value, Mapping) else {"score": value}
-    columns: Sequence[str] = sorted({column for row in rows.values() for column in row})
-    if not rows:
-        return None
-    body = [[name, *(row.get(column) for column in columns)] for name, row in rows.items()]
-    return {"title": "By category", "columns": ["category", *columns], "rows": body}

@@ -25,7 +25,14 @@ RECORD = SetRecord(
     "cats & <dogs>",
     images=(
         ImageRecord("a/1.jpg", 640, 480, {"image": "pictures/0-image.jpg"}, jaccard=0.5),
-        ImageRecord("a/2.jpg", 64, 48, grid=GridRecord(3, 4, 0.1, 0.1, 0.8, 0.8), jaccard=0.75, warnings=("blurred",)),
+        ImageRecord(
+            "a/2.jpg",
+            64,
+            48,
+            grid=GridRecord(3, 4, 0.1, 0.1, 0.8, 0.8),
+            jaccard=0.75,
+            warnings=("blurred",),
+        ),
         ImageRecord("b.jpg", 8, 8, numbers={"confidence": None}),
     ),
     clusters=(ClusterRecord(0, 120, 0.3, 2, 3, True, "kept: salient", (1, 2, 3)),),
@@ -68,25 +75,6 @@ def test_a_cut_off_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "set.json").write_text('{"kind": "pa')
     with pytest.raises(RecordError, match="not valid JSON"):
         read_record(str(tmp_path / "set.json"))
-
-
-def test_metrics_become_a_benchmark_page(tmp_path: Path) -> None:
-    metrics = {
-        "benchmark": "pascal-coseg",
-        "preset": "default",
-        "scores": {"jaccard": 0.75, "precision": 0.9},
-        "by_category": {"cat": {"jaccard": 0.7}, "bus": {"jaccard": 0.8, "precision": 1}},
-        "count": 40,
-    }
-    record = read_record(write_json(str(tmp_path / "metrics.json"), metrics))
-    assert (record.kind, record.name) == ("benchmark", "pascal-coseg")
-    assert record.numbers == {"jaccard": 0.75, "precision": 0.9}
-    assert record.tables[0].columns == ("category", "jaccard", "precision")
-    assert record.tables[0].rows == (("cat", 0.7, None), ("bus", 0.8, 1))
-    assert record.settings == {"benchmark": "pascal-coseg", "preset": "default", "count": 40}
-    url = write_json(str(tmp_path / "b" / "metrics.json"), {"x": 1})
-    with pytest.raises(RecordError, match="with scores"):
-        read_record(url)
 
 
 def test_records_are_found_in_folders_and_not_in_the_report(tmp_path: Path) -> None:

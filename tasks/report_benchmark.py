@@ -1,0 +1,118 @@
+"""A benchmark's page, from the `metrics.json` of `patchflow evaluate` and the sets beside it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tasks.report_records import (
+    METRICS_FILE,
+    ImageRecord,
+    RecordError,
+    SetRecord,
+    TableRecord,
+    Value,
+    read_content,
+    read_record,
+)
+
+_CASES = 4  # of each kind
+_LEFT_OUT = frozenset({"scores", "by_category", "items", "intervals", "notes", "settings"})
+
+
+def read_page(url: str) -> SetRecord:
+    """The record of one set.json or metrics.json.
+
+    Raises:
+        RecordError: a file that cannot be understood; the message names file and field.
+    """
+    if not url.endswith(METRICS_FILE):
+        return read_record(url)
+    metrics = read_content(url)
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("scores"), dict):
+        raise RecordError(f"{url}: expected the metrics of `patchflow evaluate`, with scores")
+    return benchmark_record(metrics)
+
+
+def benchmark_record(metrics: Mapping[str, Any]) -> SetRecord:
+    """Scores with their intervals, categories, and the cases a reader should look at."""
+    scores = {k: v for k, v in metrics["scores"].items() if isinstance(v, int | float)}
+    tables = [
+        _interval_table(scores, metrics.get("intervals") or {}),
+        _table("By category", "category", metrics.get("by_category") or {}),
+    ]
+    cases = extreme_cases(metrics.get("items") or {}, next(iter(scores), ""))
+    for label, names in cases.items():
+        chosen = {name: metrics["items"][name] for name in names}
+        tables.append(_table(f"{label.capitalize()} items", "item", chosen))
+    rest = {k: v for k, v in metrics.items() if k not in _LEFT_OUT}
+    return SetRecord(
+        kind="benchmark",
+        name=str(metrics.get("benchmark", "benchmark")),
+        numbers=scores,
+        tables=tuple(table for table in tables if table is not None),
+        cases=cases,
+        notes=tuple(map(str, metrics.get("notes") or ())),
+        settings=rest | dict(metrics.get("settings") or {}),
+    )
+
+
+def extreme_cases(
+    items: Mapping[str, Mapping[str, float]], score: str
+) -> dict[str, tuple[str, ...]]:
+    """Names of the worst, the middle and the best items by one score, `_CASES` each.
+
+    Nothing where there are too few items for the three to differ.
+    """
+    known = sorted((value[score], name) for name, value in items.items() if score in value)
+    names = [name for _, name in known]
+    if len(names) < 3 * _CASES:
+        return {}
+    middle = (len(names) - _CASES) // 2
+    return {
+        "worst": tuple(names[:_CASES]),
+        "median": tuple(names[middle : middle + _CASES]),
+        "best": tuple(names[: -_CASES - 1 : -1]),
+    }
+
+
+def with_pictures(record: SetRecord, others: Iterable[tuple[str, SetRecord]]) -> SetRecord:
+    """The benchmark's cases as images, where a set under the same folder shows them.
+
+    Args:
+        record: the benchmark's.
+        others: (folder relative to the benchmark's own, record) of the sets.
+    """
+    wanted = {name: label for label, names in record.cases.items() for name in names}
+    found: dict[str, ImageRecord] = {}
+    for folder, other in others:
+        for image in other.images:
+            if image.name in wanted and image.name not in found:
+                pictures = {k: f"{folder}/{path}" for k, path in image.pictures.items()}
+                name = f"{wanted[image.name]}: {image.name}"
+                found[image.name] = replace(
+                    image, name=name, pictures=pictures, grid=None, sketches={}
+                )
+    return replace(record, images=tuple(found[name] for name in wanted if name in found))
+
+
+def _interval_table(
+    scores: Mapping[str, float], intervals: Mapping[str, Sequence[float]]
+) -> TableRecord | None:
+    rows = tuple(
+        (name, scores[name], float(intervals[name][0]), float(intervals[name][1]))
+        for name in scores
+        if len(intervals.get(name, ())) == 2
+    )
+    columns = ("score", "value", "95 % from", "to")
+    return TableRecord("Intervals (bootstrap over items)", columns, rows) if rows else None
+
+
+def _table(title: str, what: str, groups: Mapping[str, Any]) -> TableRecord | None:
+    """Groups as rows and their scores as columns."""
+    rows: dict[str, dict[str, Value]] = {
+        name: dict(value) if isinstance(value, Mapping) else {"score": value}
+        for name, value in groups.items()
+    }
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    body = tuple((name, *(row.get(c) for c in columns)) for name, row in rows.items())
+    return TableRecord(title, (what, *columns), body) if body else None
