@@ -83,14 +83,22 @@ def with_pictures(record: SetRecord, others: Iterable[tuple[str, SetRecord]]) ->
         others: (folder relative to the benchmark's own, record) of the sets.
     """
     wanted = {name: label for label, names in record.cases.items() for name in names}
+    scores = {
+        row[0]: {
+            k: float(v) for k, v in zip(table.columns[1:], row[1:], strict=True) if v is not None
+        }
+        for table in record.tables
+        if table.columns[0] == "item"
+        for row in table.rows
+    }
     found: dict[str, ImageRecord] = {}
     for folder, other in others:
         for image in other.images:
             if image.name in wanted and image.name not in found:
                 pictures = {k: f"{folder}/{path}" for k, path in image.pictures.items()}
                 name = f"{wanted[image.name]}: {image.name}"
-                found[image.name] = replace(
-                    image, name=name, pictures=pictures, grid=None, sketches={}
+                found[image.name] = ImageRecord(
+                    name, image.width, image.height, pictures, numbers=scores.get(image.name, {})
                 )
     return replace(record, images=tuple(found[name] for name in wanted if name in found))
 

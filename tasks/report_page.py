@@ -20,14 +20,15 @@ from tasks.report_data import (
 )
 from tasks.report_records import Kind, SetRecord, TableRecord, Value
 
+# In the order of the overview.
 KIND_LABELS: dict[Kind, str] = {
+    "benchmark": "benchmark",
     "coseg": "co-segmentation",
     "parts": "parts",
     "pair": "correspondences",
     "video": "video",
     "discover": "object discovery",
     "search": "patch search",
-    "benchmark": "benchmark",
 }
 _FRONT_LAYERS = ("parts", "overlay", "objects", "boxes", "image")
 # Everything from the report's own folder, from a disk or from where the report is served.

@@ -62,7 +62,7 @@ def test_cases_show_the_pictures_of_the_sets(tmp_path: Path) -> None:
     shown = list((out / "report" / "pictures" / "metrics-benchmark").iterdir())
     assert len(shown) == 12
     page = (out / "report" / "pages" / "metrics-benchmark.html").read_text()
-    assert "worst: cat/00.jpg" in page
+    assert '"name": "worst: cat/00.jpg", "numbers": {"jaccard": 0.0, "precision": 1.0}' in page
     assert "over &lt;classes&gt;" in page
 
 
