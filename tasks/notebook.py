@@ -23,7 +23,7 @@ import torch
 
 from storage.images import ImageRef, list_images, read_image
 from tasks.config import CosegmentConfig, ExtractConfig
-from tasks.describe import Described, describe
+from tasks.describe import Described, describe, model_of
 from tasks.notebook_views import Gallery, Matches
 from tasks.ops.best_buddies import best_buddies, spread
 from tasks.ops.compose import ImageArray
@@ -31,9 +31,10 @@ from tasks.ops.draw import label_picture, mask_overlay, palette, scalar_picture
 from tasks.ops.kmeans import assign, kmeans
 from tasks.ops.nearest import nearest_both_ways
 from tasks.ops.patch_grid import unit
-from tasks.ops.preprocess import to_image_size
+from tasks.ops.preprocess import to_batch, to_canvas, to_image_size
 from tasks.ops.refine import refine
 from tasks.ops.similarity import binned_cosine_blocks
+from tasks.ops.vit import extract_facets
 from tasks.report_pictures import ImageView, draw_image, set_look
 
 _CLUSTERED = CosegmentConfig()
@@ -166,6 +167,37 @@ class DescribedImages:
             full = to_image_size(values, self.described[i].grid, nearest=True)
             rows.append((self.pixels[i], scalar_picture(full, low=min(low, 0.999), high=1.0)))
         return Gallery(("picture", "similarity"), self.names, tuple(rows), maps)
+
+    def heads(self, image: int) -> Gallery:
+        """CLS attention of each head of the saliency's layer, over one image.
+
+        The maps, (rows, cols) float32, are the gallery's `values`; each is drawn in its own range,
+        as its square root.
+        """
+        model = model_of(self.config)
+        grid = self.described[image].grid
+        canvas = to_canvas(self.pixels[image], grid, self.config.interpolation)
+        layer = self.config.saliency_layer
+        features = extract_facets(
+            model.module,
+            to_batch([canvas], model.mean, model.std).to(
+                model.device, getattr(torch, model.precision)
+            ),
+            [],
+            stride=self.config.strides,
+            position_resize=self.config.resolved_position_resize,
+            attended=self.config.attended,
+            attention_layer=model.depth - 1 if layer is None else layer,
+        )
+        if features.attention is None:
+            raise RuntimeError("no attention came back although a layer was named")
+        maps = tuple(features.attention[0].float().cpu().numpy())
+        drawn = [
+            scalar_picture(to_image_size(np.sqrt(m / max(m.max(), 1e-9)), grid, nearest=True))
+            for m in maps
+        ]
+        names = tuple(f"head {number}" for number in range(len(maps)))
+        return Gallery(("attention",), names, tuple((picture,) for picture in drawn), maps)
 
     def _array_of(self, config: CosegmentConfig) -> str:
         """Which array holds the facet that `config` asks for."""

@@ -112,3 +112,8 @@ def test_real_weights_match_a_photograph_with_its_shifted_self() -> None:
     matches = found.matches(0, 1, count=8)
     shift = np.median(matches.target_xy - matches.source_xy, axis=0)
     assert_allclose(shift, (40, 0), atol=14)
+    heads = found.heads(0)
+    mean = np.mean(heads.values, axis=0)
+    saliency = (mean - mean.min()) / np.ptp(mean)  # Amir et al.: their mean, min-max
+    assert len(heads.values) == 6
+    assert_allclose(saliency, found.described[0].arrays["saliency"], atol=1e-4)
