@@ -24,8 +24,11 @@ from storage.results import read_json, write_json
 
 SET_FILE = "set.json"
 METRICS_FILE = "metrics.json"
+_STORE_FILE = "store.json"
 REPORT_FOLDER = "report"
 _DEPTH = 3
+# Folders that hold a file for each image.
+_NO_RECORDS = frozenset({REPORT_FOLDER, "pictures", "sketches", "masks", "frames"})
 
 Kind = Literal["coseg", "parts", "pair", "video", "discover", "search", "benchmark"]
 Value = str | int | float | bool | None
@@ -212,9 +215,12 @@ def find_records(out: str) -> list[str]:
 
 
 def _find(folder: str, depth: int) -> list[str]:
-    found = [join(folder, name) for name in list_folder(folder) if name in (SET_FILE, METRICS_FILE)]
+    names = list_folder(folder)
+    if _STORE_FILE in names:  # a store holds a folder for every partition, and no records
+        return []
+    found = [join(folder, name) for name in names if name in (SET_FILE, METRICS_FILE)]
     if depth:
         for name in list_folder(folder, "directory"):
-            if name != REPORT_FOLDER and not name.endswith(".zarr"):
+            if name not in _NO_RECORDS and not name.endswith(".zarr"):
                 found += _find(join(folder, name), depth - 1)
     return found

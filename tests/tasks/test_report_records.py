@@ -78,7 +78,9 @@ def test_a_cut_off_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_records_are_found_in_folders_and_not_in_the_report(tmp_path: Path) -> None:
-    for place in (".", "b", "a/parts", "report/a", "deep/er/and/deeper", "s.zarr/x"):
+    write_json(str(tmp_path / "store" / "store.json"), {})
+    nowhere = ("report/a", "deep/er/and/deeper", "s.zarr/x", "b/masks", "store/partitions")
+    for place in (".", "b", "a/parts", *nowhere):
         write_record(str(tmp_path / place), SetRecord("coseg", place))
     write_json(str(tmp_path / "m" / "metrics.json"), {"scores": {}})
     found = [url.removeprefix(str(tmp_path)) for url in find_records(str(tmp_path))]
