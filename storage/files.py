@@ -3,6 +3,7 @@
 import contextlib
 import os
 import posixpath
+import threading
 import uuid
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +36,9 @@ _PLAIN_CHECKSUMS = {
     "response_checksum_validation": "when_required",
 }
 
+_FILESYSTEMS: dict[str, Any] = {}
+_LOCK = threading.Lock()
+
 
 def _options(url: str) -> dict[str, Any]:
     """Options on top of fsspec's own configuration; credentials stay where fsspec finds them."""
@@ -53,14 +57,28 @@ def _options(url: str) -> dict[str, Any]:
 
 def open_filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of ``url`` and the path in it."""
+    url = str(url)
+    options = _options(url)
     try:
-        fs, path = fsspec.url_to_fs(str(url), **_options(str(url)))
+        if not options or "::" in url:
+            return fsspec.url_to_fs(url, **options)
+        fs = _shared_filesystem(url, options)
     except (ValueError, ImportError) as error:
         raise StorageError(
             f"{url}: no filesystem for this URL ({error}). Give a local path or a URL whose "
             "protocol fsspec knows; s3, gs and abfs need the extras of the same names."
         ) from error
-    return fs, path
+    return fs, fs._strip_protocol(url)
+
+
+def _shared_filesystem(url: str, options: dict[str, Any]) -> Any:
+    """One client of a bucket for all threads; fsspec keeps one a thread, at a second each."""
+    protocol = fsspec.core.split_protocol(url)[0]
+    key = repr((os.getpid(), protocol, options, fsspec.config.conf.get(protocol)))
+    with _LOCK:
+        if key not in _FILESYSTEMS:
+            _FILESYSTEMS[key] = fsspec.url_to_fs(url, **options)[0]
+        return _FILESYSTEMS[key]
 
 
 def is_local(url: str) -> bool:

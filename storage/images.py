@@ -2,7 +2,7 @@
 
 import io
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,10 @@ def read_image(
         UnreadableImageError: the bytes are no image that can be used, or the file is gone.
         Exception: whatever the filesystem raises on a fault; ``is_storage_fault`` tells.
     """
+    if (frame := _frame_of(ref)) is not None:
+        from storage.frames import read_frame
+
+        return read_frame(*open_filesystem(frame.video), frame.stamp, ref.name)
     return decode_image(read_member(ref), ref.name, max_pixels=max_pixels, min_side=min_side)
 
 
@@ -76,6 +80,10 @@ def image_size(
     Raises:
         UnreadableImageError: as ``read_image``, except for faults further inside the file.
     """
+    if (frame := _frame_of(ref)) is not None:
+        from storage.frames import frame_size
+
+        return frame_size(*open_filesystem(frame.video), ref.name)
     try:
         image = _open(_header(ref), ref.name, max_pixels, min_side)
         size = _upright_size(image)
@@ -88,8 +96,22 @@ def image_size(
     return size
 
 
+class _Frame(NamedTuple):
+    video: str
+    stamp: int
+
+
+def _frame_of(ref: ImageRef) -> _Frame | None:
+    """The video and time stamp that a reference points to, if it does."""
+    video, _, fragment = ref.url.partition("#frame=")
+    return _Frame(video, int(fragment.partition("&")[0])) if fragment else None
+
+
 def read_member(ref: ImageRef, start: int = 0, end: int | None = None) -> bytes:
     """Bytes ``start`` to ``end`` of an image's file or of its member in an archive."""
+    _, _, why = ref.url.partition("#broken=")
+    if why:
+        raise UnreadableImageError(ref.name, why)
     url, _, fragment = ref.url.partition("#tar=")
     if fragment:
         offset, size = (int(number) for number in fragment.split(":"))
@@ -101,7 +123,9 @@ def read_member(ref: ImageRef, start: int = 0, end: int | None = None) -> bytes:
 
 def _header(ref: ImageRef) -> bytes:
     # A range beyond the end of an empty file is an error on object stores.
-    return b"" if ref.bytes == 0 else read_member(ref, 0, min(_HEADER_BYTES, ref.bytes))
+    if ref.bytes == 0 and "#broken=" not in ref.url:
+        return b""
+    return read_member(ref, 0, min(_HEADER_BYTES, ref.bytes))
 
 
 def _fetch(ref: ImageRef, url: str, start: int | None, end: int | None) -> bytes:
