@@ -27,7 +27,7 @@ from tasks.report_pictures import (
     write_image,
 )
 from tasks.report_records import ImageRecord, SetRecord, write_record
-from tasks.report_sketches import sketch_records
+from tasks.report_sketches import offer_stored_facets, sketch_records
 from tasks.reuse import finished, mark_finished
 from tasks.sets import ImageSet, result_stems, work_key
 from tasks.stored import ImageDescriptors, read_descriptors
@@ -86,6 +86,8 @@ def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfi
     described = list(read_descriptors(opened, images.images))
     found = cosegment(described, config)
     missing = _write_masks(described, found, folder, config)
+    if config.pictures and config.also:
+        offer_stored_facets(opened, folder, config)
     report = SetReport(
         name=images.name,
         masks=len(described) - len(missing),

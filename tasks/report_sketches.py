@@ -1,13 +1,16 @@
 """Descriptors for the similarity inspector: raw and log-binned, small enough for a page."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from storage.descriptors import DescriptorStore
 from storage.files import join, write_bytes
+from tasks.config import ExtractConfig
 from tasks.ops.log_bin import log_bin
 from tasks.ops.sketch import SketchBasis, fit_sketch, measure_sketch, sketch
-from tasks.report_records import SketchRecord
+from tasks.report_records import SET_FILE, SketchRecord, read_record, write_record
 
 _HIERARCHY = 2
 _FITTED_IMAGES = 8  # log-binned descriptors of one image take 25 MB
@@ -71,6 +74,31 @@ def sketch_records(
             name = binned_id(source)
             records.append(_record(name, f"{label}, log-binned", bases[name], bins))
     return tuple(records)
+
+
+def offer_stored_facets(store: DescriptorStore, folder: str, config: ExtractConfig) -> None:
+    """Add the store's further facets to the inspector of the set in `folder`.
+
+    The set's set.json is read and written again. Images beyond the first `SKETCHED_IMAGES` have
+    no grid in it, and get no sketch here either.
+    """
+    record = read_record(join(folder, SET_FILE))
+    images, sources = list(record.images), list(record.sketches)
+    numbers = [number for number, image in enumerate(images) if image.grid is not None]
+    for array, request in list(config.arrays.items())[1:]:
+        name = f"{request.layer}-{request.facet}"
+        chosen = numbers[:: -(-len(numbers) // _FITTED_IMAGES)] if numbers else []
+        sample = [store.read(images[n].name, array).astype(np.float32) for n in chosen]
+        if not sample:
+            continue
+        basis = fit_sketch(np.concatenate([one.reshape(-1, one.shape[-1]) for one in sample]))
+        label = f"layer {request.layer} {request.facet}"
+        sources.append(_record(name, label, basis, sample[:_MEASURED_IMAGES]))
+        for n in numbers:
+            values = {name: store.read(images[n].name, array)}
+            paths = write_sketches(folder, n, values, {name: basis})
+            images[n] = replace(images[n], sketches={**images[n].sketches, **paths})
+    write_record(folder, replace(record, images=tuple(images), sketches=tuple(sources)))
 
 
 def _record(
