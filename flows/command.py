@@ -1,0 +1,86 @@
+"""What the subcommands of `patchflow` share: options, running a flow, ending."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from flows.terminal import json_option, print_done, print_failed, terminal
+from storage.errors import StorageError
+from storage.weights import WeightsError
+
+# Errors whose message is written for users; anything else is a bug and shows its traceback.
+EXPECTED = (StorageError, WeightsError, ValueError, KeyError, OSError, RuntimeError)
+# Everything was done that could be; some input could not be used.
+INCOMPLETE = 3
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every subcommand that runs a flow."""
+    command = json_option(command)
+    command = click.option(
+        "--debug", is_flag=True, help="Show the traceback of an error, and Prefect's logs."
+    )(command)
+    return click.option(
+        "--runner",
+        default="threads",
+        help="Where tasks run: threads, dask (a local cluster), tcp://HOST:PORT or a cluster "
+        "FILE.yaml.",
+    )(command)
+
+
+def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
+    """Run the flow `name` of flows/`name`.py with a Prefect API and a task runner.
+
+    Prints one sentence and exits with 1 where it fails.
+    """
+    if not debug:
+        # Errors come once, as a sentence, from `fail`.
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
+    try:
+        import importlib
+
+        from flows.runner import make_runner
+        from flows.server import prefect_api
+
+        if "PREFECT_API_URL" not in os.environ:
+            signal.signal(signal.SIGINT, _leave)
+        task_runner = make_runner(runner)
+        flow = getattr(importlib.import_module(f"flows.{name}"), name)
+        with prefect_api():
+            outcome = flow.with_options(task_runner=task_runner)(**parameters)
+    except (*EXPECTED, ExceptionGroup) as error:
+        fail(error, debug)
+    terminal().outcome = outcome
+    return outcome
+
+
+def _leave(number: int, frame: Any) -> None:  # noqa: ARG001
+    """Stop at once at Ctrl-C: what is committed is safe, and tasks may run for minutes."""
+    click.echo("\nStopped. Run the same command again to go on from here.", err=True)
+    os._exit(128 + number)
+
+
+def fail(error: BaseException, debug: bool) -> NoReturn:
+    """End with status 1 and what went wrong, in one sentence for each cause."""
+    if debug:
+        traceback.print_exception(error)
+    causes = [error.message] if isinstance(error, ExceptionGroup) else []
+    for cause in (error.exceptions if isinstance(error, ExceptionGroup) else (error,))[:5]:
+        text = str(cause.args[0]) if isinstance(cause, KeyError) and cause.args else str(cause)
+        causes.append(text or type(cause).__name__)
+    print_failed(causes, debug)
+    sys.exit(1)
+
+
+def finish(line: str, place: str, missing: tuple[tuple[str, str], ...] = ()) -> None:
+    """Print the closing lines; exit with 3 where inputs could not be used."""
+    print_done(line, place, missing)
+    if missing:
+        sys.exit(INCOMPLETE)

@@ -1,0 +1,1 @@
+"""The subcommands of `patchflow`, by what they work on."""

@@ -1,0 +1,60 @@
+"""Images and sets of images."""
+
+from typing import Any
+
+import click
+
+from flows.command import finish, run_flow, run_options
+from flows.options import config_options, read_config
+from tasks.config import CosegmentConfig, ExtractConfig
+
+
+@click.command()
+@click.argument("images")
+@click.argument("store")
+@run_options
+@config_options(ExtractConfig)
+def extract(images: str, store: str, runner: str, debug: bool, **options: Any) -> None:
+    """Store descriptors of IMAGES in STORE.
+
+    IMAGES: folder, glob, list file (.txt), or any fsspec URL of those. Images that STORE holds
+    already are left alone; a run that was interrupted goes on where it stopped.
+    """
+    config = read_config(ExtractConfig, options)
+    summary = run_flow("extract", runner, debug, images=images, store=store, config=config)
+    finish(summary.line, f"store: {store}", summary.failures)
+
+
+@click.command()
+@click.argument("images")
+@click.argument("out")
+@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
+@run_options
+@config_options(CosegmentConfig)
+def cosegment(
+    images: str, out: str, store: str | None, runner: str, debug: bool, **options: Any
+) -> None:
+    """Find the object that a set of images shares: a mask for each of IMAGES, below OUT.
+
+    One folder of images is one set, a folder of folders is many. Masks:
+    OUT/<set>/masks/<stem>.png, mode L, 0 or 255, of the source image's size.
+    """
+    config = read_config(CosegmentConfig, options)
+    summary = run_flow(
+        "cosegment", runner, debug, images=images, out=out, config=config, store=store
+    )
+    for report in summary.sets:
+        for warning in report.warnings:
+            click.echo(f"{report.name}: {warning}", err=True)
+    finish(summary.line, f"masks: {out}/<set>/masks, report: {summary.report}", summary.missing)
+
+
+@click.command()
+@click.option("--out", default="demo-out", help="Where to write; any fsspec URL.")
+@run_options
+@config_options(CosegmentConfig)
+def demo(out: str, runner: str, debug: bool, **options: Any) -> None:
+    """Run the whole chain on photographs that come with installed packages, and measure it."""
+    config = read_config(CosegmentConfig, options)
+    summary = run_flow("demo", runner, debug, out=out, config=config)
+    finish(summary.line, f"report: {summary.report}", summary.masks.missing)

@@ -1,0 +1,82 @@
+"""The care of a store."""
+
+import sys
+
+import click
+
+from flows.command import EXPECTED, fail, finish, run_flow, run_options
+
+
+@click.command()
+@click.argument("store")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def info(store: str, debug: bool) -> None:
+    """Say what is in STORE."""
+    from tasks.info import describe_store
+
+    try:
+        click.echo(describe_store(store))
+    except EXPECTED as error:
+        fail(error, debug)
+
+
+@click.command()
+@click.argument("store")
+@click.option("--repair", is_flag=True, help="Drop what is damaged; the next extract mends it.")
+@run_options
+def verify(store: str, repair: bool, runner: str, debug: bool) -> None:
+    """Compare every byte in STORE with what was committed; exit with 1 where it differs."""
+    report = run_flow("verify", runner, debug, store=store, repair=repair)
+    for problem in report.problems:
+        click.echo(f"{problem.where}: {problem.what}", err=True)
+    click.echo(
+        f"{report.images} images in {report.partitions} partitions are sound "
+        f"({report.bytes / 1e6:.1f} MB read), {len(report.problems)} problems, "
+        f"{report.uncommitted} attempts without a commit"
+    )
+    if report.repaired:
+        click.echo("damaged images were dropped: run `patchflow extract` to store them again")
+    click.echo(f"store: {store}")
+    if report.problems and not report.repaired:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("store")
+@click.option("--partition-size", default=256, help="Most images of a merged partition.")
+@run_options
+def compact(store: str, partition_size: int, runner: str, debug: bool) -> None:
+    """Merge small partitions of STORE and index it, so that it opens fast; readers go on."""
+    report = run_flow("compact", runner, debug, store=store, partition_size=partition_size)
+    line = (
+        f"{report.merged} partitions merged into {report.written}, {report.images} images indexed"
+    )
+    finish(line, f"store: {store}")
+
+
+@click.command()
+@click.argument("store")
+@click.option("--grace", "grace_hours", default=24.0, help="Hours that younger things stay.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@run_options
+def gc(store: str, grace_hours: float, dry_run: bool, runner: str, debug: bool) -> None:
+    """Remove from STORE what no commit names and what `compact` has replaced."""
+    report = run_flow("sweep", runner, debug, store=store, grace_hours=grace_hours, dry_run=dry_run)
+    verb = "would remove" if dry_run else "removed"
+    line = (
+        f"{verb} {report.attempts} attempts without a commit, {report.partitions} partitions, "
+        f"{report.indices} old indices"
+    )
+    finish(line, f"store: {store}")
+
+
+@click.command()
+@click.argument("store")
+@click.argument("out")
+@click.option("--format", type=click.Choice(["npz", "parquet"]), default="npz")
+@run_options
+def export(store: str, out: str, format: str, runner: str, debug: bool) -> None:  # noqa: A002
+    """Write the descriptors in STORE for other programs: .npz an image, or Parquet."""
+    count = run_flow("export", runner, debug, store=store, out=out, format=format)
+    unit = "files" if format == "npz" else "rows"
+    finish(f"{count} {unit} written", f"{format}: {out}")
