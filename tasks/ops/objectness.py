@@ -147,7 +147,9 @@ def objects_of(
 def _iterate(
     patches: np.ndarray, labels: np.ndarray, covariance: np.ndarray, rounds: int, rest: float
 ) -> Objectness | None:
-    for done in range(1, rounds + 1):
+    done, changed = 0, 1.0
+    while done < rounds and changed >= rest:
+        done += 1
         if not labels.any() or labels.all():
             return None
         inside = labels.astype(np.float32)
@@ -158,8 +160,6 @@ def _iterate(
         low, high = float(mean_out @ direction), float(mean_in @ direction)
         before, labels = labels, along > (low + high) / 2
         changed = float((before != labels).mean())
-        if changed < rest:
-            break
     within = np.sqrt(np.mean(np.square(along - np.where(labels, high, low))))
     return Objectness(
         direction=direction.astype(np.float32),
