@@ -143,7 +143,7 @@ def _scores(record: SetRecord) -> list[tuple[str, str]]:
     scores = dict(record.numbers)
     if record.mean_jaccard is not None and record.kind != "benchmark":
         scores.setdefault("mean Jaccard", record.mean_jaccard)
-    return [(name, f"{value:.3f}") for name, value in scores.items() if value is not None]
+    return [(name, _number(value)) for name, value in scores.items() if value is not None]
 
 
 def _curve(lines: Mapping[str, Sequence[float | None]], low: float, high: float) -> str:
@@ -175,7 +175,12 @@ def _is_number(value: Value) -> bool:
 def _shown(value: Value) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    """Three decimals, counts without any: 0.500, 1.000, 324."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
 
 
 @cache

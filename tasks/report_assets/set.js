@@ -266,6 +266,7 @@ const patchflow = (() => {
         box.left - frame.left + (x / image.width) * box.width,
         box.top - frame.top + (y / image.height) * box.height,
       ];
+      const radius = Math.max(5, Math.min(8, boxes[0].width / 40));
       groups = page.matches.map((match, number) => {
         const [x1, y1] = place(boxes[0], source, match.source_x, match.source_y);
         const [x2, y2] = place(boxes[1], target, match.target_x, match.target_y);
@@ -273,8 +274,8 @@ const patchflow = (() => {
         const group = shape("g", { stroke: colour, fill: colour });
         group.append(shape("line", { x1, y1, x2, y2, "stroke-width": 1.5 }));
         for (const [x, y] of [[x1, y1], [x2, y2]]) {
-          group.append(shape("circle", { cx: x, cy: y, r: 8, stroke: "#fff" }));
-          const text = { x, y: y + 4, "font-size": 10, "text-anchor": "middle", fill: "#000", stroke: "none" };
+          group.append(shape("circle", { cx: x, cy: y, r: radius, stroke: "#fff" }));
+          const text = { x, y: y + radius / 2, "font-size": radius * 1.3, "text-anchor": "middle", fill: "#000", stroke: "none" };
           group.append(shape("text", text, String(number + 1)));
         }
         return group;

@@ -112,6 +112,16 @@ def test_pictures_are_small_and_layers_lie_over_the_image() -> None:
     assert drawn["overlay"][150, 100, 1] == 0
 
 
+def test_counts_are_shown_without_decimals(tmp_path: Path) -> None:
+    numbers = {"buddies": 1324, "pck": 1.0, "mean": 0.25, "gone": None}
+    write_record(str(tmp_path / "p"), SetRecord("pair", "p", numbers=numbers))
+    write_report(str(tmp_path))
+    page = (tmp_path / "report" / "pages" / "p-pair.html").read_text()
+    assert re.findall(r"<b>(.*?)</b><span>(.*?)</span>", page) == [
+        ("1,324", "buddies"), ("1.000", "pck"), ("0.250", "mean"),
+    ]  # fmt: skip
+
+
 def test_a_missing_picture_is_named_and_left_out(results: Results, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(results.out, out)
