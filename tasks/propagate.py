@@ -1,0 +1,155 @@
+"""Propagation tasks: find the clips, carry masks through one, leave masks and a film."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+from prefect import task
+
+from storage.files import join
+from storage.results import write_csv, write_indexed_png
+from storage.videos import Clip, Frame, list_clips, open_clip
+from tasks.clip_pictures import leave_pictures
+from tasks.clip_run import run_clip
+from tasks.clip_state import ClipState, drop_state, load_state
+from tasks.config import EXECUTION_FIELDS
+from tasks.faults import STORAGE_RETRIES
+from tasks.first_mask import salient_masks
+from tasks.given_masks import GivenMasks, read_given
+from tasks.propagator import FrameMask
+from tasks.reuse import finished, mark_finished
+from tasks.video_config import PropagateConfig
+
+CODE = "propagate-1"  # part of every result's key: raise it when the maths or the files change
+
+
+@dataclass(frozen=True, slots=True)
+class ClipJob:
+    """One clip to do. mask: a PNG or a folder of them; None: the salient object."""
+
+    name: str
+    clip: str
+    mask: str | None
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClipReport:
+    """What became of one clip. missing: (frame, problem). reused: nothing had to be done."""
+
+    name: str
+    folder: str
+    frames: int
+    objects: int
+    missing: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    seconds: float
+    reused: bool = False
+
+
+@task(name="find-clips", task_run_name="clips in {frames}", **STORAGE_RETRIES)
+def find_clips(frames: str, mask: str | None, out: str) -> list[ClipJob]:
+    """One job a clip: `frames` itself, or every folder and video file in it.
+
+    Results of a single clip lie directly below `out`, of many in a folder each. Of many clips,
+    `mask` is a folder with ``<clip>.png`` or a folder ``<clip>`` for each.
+    """
+    clips = list_clips(frames)
+    if clips == [str(frames)]:
+        return [ClipJob(_name(clips[0]), clips[0], mask, out)]
+    jobs = []
+    for clip in clips:
+        name = _name(clip)
+        jobs.append(ClipJob(name, clip, _mask_of(mask, name), join(out, name)))
+    return jobs
+
+
+@task(name="propagate-clip", tags=["patchflow-propagate"], **STORAGE_RETRIES)
+def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
+    """Write ``masks/<frame>.png``, ``overlay.mp4`` and ``curve.csv`` of one clip.
+
+    A clip that an equal run finished is left alone; one that was interrupted goes on.
+    """
+    started = time.perf_counter()
+    clip = open_clip(job.clip)
+    given, warnings = _given(clip, job.mask, config)
+    key = _key(clip, given, config)
+    if (earlier := finished(job.folder, key, ClipReport)) is not None:
+        return replace(earlier, reused=True)
+    state = load_state(job.folder, key)
+
+    def write(frame: Frame, found: FrameMask) -> None:
+        labels = _resized(found.labels, given.size)
+        write_indexed_png(join(job.folder, "masks", f"{frame.name}.png"), labels, given.palette)
+
+    missing = run_clip(clip, given, config, state, job.folder, write)
+    _write_curve(job.folder, given, state)
+    if config.pictures:
+        leave_pictures(job.folder, job.name, clip, given, state, warnings, config)
+    report = ClipReport(
+        name=job.name,
+        folder=job.folder,
+        frames=len(state.areas),
+        objects=len(given.numbers),
+        missing=tuple((f"{job.name}/{name}", problem) for name, problem in missing),
+        warnings=warnings,
+        seconds=time.perf_counter() - started,
+    )
+    mark_finished(job.folder, key, report)
+    drop_state(job.folder)
+    return report
+
+
+def _given(
+    clip: Clip, mask: str | None, config: PropagateConfig
+) -> tuple[GivenMasks, tuple[str, ...]]:
+    if mask is not None:
+        return read_given(mask, clip), ()
+    return salient_masks(clip, config)
+
+
+def _key(clip: Clip, given: GivenMasks, config: PropagateConfig) -> str:
+    """Digest of everything that the masks depend on."""
+    left_out = set(EXECUTION_FIELDS) | config.fields_of_execution
+    content = {
+        "code": CODE,
+        "clip": [(ref.name, ref.bytes, ref.version) for ref in clip.images] or clip.url,
+        "masks": given.digest,
+        "config": config.model_dump(mode="json", exclude=left_out)
+        | {"weights": config.resolved_weights},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Nearest neighbour to (width, height)."""
+    if (labels.shape[1], labels.shape[0]) == size:
+        return labels
+    rows = ((np.arange(size[1]) + 0.5) * labels.shape[0] / size[1]).astype(int)
+    cols = ((np.arange(size[0]) + 0.5) * labels.shape[1] / size[0]).astype(int)
+    resized: np.ndarray = labels[rows[:, None], cols[None]]
+    return resized
+
+
+def _write_curve(folder: str, given: GivenMasks, state: ClipState) -> None:
+    rows = [
+        (index, round(state.confidence[index], 6), *(round(a, 8) for a in state.areas[index]))
+        for index in sorted(state.areas)
+    ]
+    header = ("frame", "confidence", *(f"area_{number}" for number in given.numbers))
+    write_csv(join(folder, "curve.csv"), header, rows)
+
+
+def _name(url: str) -> str:
+    return url.rstrip("/").rpartition("/")[2].rsplit(".", 1)[0] or "clip"
+
+
+def _mask_of(mask: str | None, name: str) -> str | None:
+    if mask is None:
+        return None
+    from storage.files import exists
+
+    single = join(mask, f"{name}.png")
+    return single if exists(single) else join(mask, name)
