@@ -9,9 +9,10 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from storage.descriptors import DescriptorStore, read_block
+from storage.descriptors import DescriptorStore
 from storage.errors import StorageError
 from storage.index import PartitionInfo
+from storage.labelled import read_images
 from storage.reader import SCALE_SUFFIX
 
 __all__ = ["PatchArray", "dask_patches"]
@@ -75,9 +76,7 @@ def dask_patches(store: DescriptorStore, array: str = "descriptors") -> PatchArr
 
 def read_patches(url: str, partition: PartitionInfo, array: str, positions: tuple[int, ...]) -> Any:
     """(patches, D): the block of one partition; runs on a Dask worker."""
-    # One slice reads shards whole; picking rows would read them image by image.
-    whole = positions == tuple(range(partition.count))
-    block = read_block(url, partition, array, slice(None) if whole else list(positions))
+    block = read_images(url, partition, array, positions)
     return block.reshape(-1, block.shape[-1])
 
 
