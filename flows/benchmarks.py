@@ -9,6 +9,8 @@ and its options follow from the entry.
 from dataclasses import dataclass
 
 from tasks.config import CosegmentConfig, ExtractConfig
+from tasks.video_config import PropagateConfig
+from tasks.discover_config import DiscoverConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +37,41 @@ BENCHMARKS: dict[str, Benchmark] = {
         "flows.evaluate_coseg:evaluate_coseg",
         "classes",
         "PASCAL-VOC co-segmentation set of Faktor & Irani 2013: Jaccard and precision.",
+    ),
+    "davis2016": Benchmark(
+        PropagateConfig,
+        "flows.evaluate_davis:evaluate_davis",
+        "sequences",
+        "DAVIS-2016 val, the first mask given: J and F of the one object.",
+    ),
+    "davis2017": Benchmark(
+        PropagateConfig,
+        "flows.evaluate_davis:evaluate_davis",
+        "sequences",
+        "DAVIS-2017 val, the first mask given: J and F of every object.",
+    ),
+    "davis2016-unsupervised": Benchmark(
+        PropagateConfig,
+        "flows.evaluate_davis:evaluate_davis",
+        "sequences",
+        "DAVIS-2016 val without any mask: J and F of the salient object.",
+    ),
+    "voc2007": Benchmark(
+        DiscoverConfig,
+        "flows.evaluate_discovery:evaluate_discovery",
+        "classes",
+        "Object discovery on PASCAL VOC 2007 trainval: CorLoc.",
+    ),
+    "voc2012": Benchmark(
+        DiscoverConfig,
+        "flows.evaluate_discovery:evaluate_discovery",
+        "classes",
+        "Object discovery on PASCAL VOC 2012 trainval: CorLoc, Jaccard where masks are.",
+    ),
+    "coco20k": Benchmark(
+        DiscoverConfig,
+        "flows.evaluate_discovery:evaluate_discovery",
+        "classes",
+        "Object discovery on 19,817 images of COCO train2014 (Vo et al. 2020): CorLoc.",
     ),
 }

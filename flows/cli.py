@@ -2,11 +2,13 @@
 
 import click
 
+from flows.commands.discover import discover
 from flows.commands.evaluate import evaluate
 from flows.commands.images import cosegment, demo, extract
 from flows.commands.pairs import correspond
 from flows.commands.report import report
 from flows.commands.store import compact, export, gc, info, verify
+from flows.commands.videos import propagate
 from flows.terminal import completion
 
 
@@ -22,7 +24,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, extract, cosegment, correspond),
+    *(demo, extract, cosegment, discover, correspond, propagate),
     *(info, verify, compact, gc, export),
     *(evaluate, report, completion),
 )

@@ -1,0 +1,99 @@
+"""Images in, the objects in them out: boxes, masks, groups; nothing labelled anywhere."""
+
+from dataclasses import dataclass
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.extract import extract
+from flows.runner import default_runner, subflow
+from storage.files import join
+from tasks.discover import discover_block, learn
+from tasks.discover_config import DiscoverConfig
+from tasks.discover_results import DiscoverTotals, collect
+from tasks.progress import gather
+from tasks.report_task import make_report
+from tasks.sets import result_stems
+from tasks.stored import stored_sets
+from tasks.summary import ExtractionSummary
+
+DEFAULTS = DiscoverConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverSummary:
+    """The outcome of one run. report: URL of the report's first page."""
+
+    out: str
+    report: str
+    extraction: ExtractionSummary
+    totals: DiscoverTotals
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """(name, reason) of every image that could not be used."""
+        return tuple(sorted({*self.extraction.failures, *self.totals.missing}))
+
+    @property
+    def line(self) -> str:
+        """One sentence for the terminal."""
+        t = self.totals
+        empty = f", nothing in {t.empty}" if t.empty else ""
+        groups = f", {t.groups} groups" if t.groups else ""
+        bad = f", {len(self.missing)} images could not be used" if self.missing else ""
+        return f"{t.objects} objects in {t.images} images{empty}{groups}{bad}"
+
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    source = str(given["images"]).rstrip("/").rsplit("/", 1)[-1]
+    return f"discover {source} by {given['config'].method}"
+
+
+@flow(name="discover", flow_run_name=_run_name, task_runner=default_runner())
+def discover(
+    images: str,
+    out: str,
+    config: DiscoverConfig = DEFAULTS,
+    store: str | None = None,
+    only: tuple[str, ...] | None = None,
+) -> DiscoverSummary:
+    """Write ``OUT/boxes.json`` (COCO results), ``OUT/masks/<stem>.png`` and the report.
+
+    Args:
+        images: folder, glob, list file; any fsspec URL.
+        out: where results are written; any fsspec URL.
+        config: descriptors and method.
+        store: where the descriptors are or will be; by default OUT/store.
+        only: names of the images to use; by default all.
+
+    Raises:
+        ExceptionGroup: blocks or partitions that failed after their retries; the others are done.
+    """
+    store = store or join(out, "store")
+    extracted = subflow(extract)(images, store, config.extraction(), only)
+    names = sorted(name for s in stored_sets(images, store, only) for name in s.images)
+    if not names:
+        raise ValueError(f"no image of {images} could be used; see the failures of {store}")
+    stems = result_stems(names)
+    learned = None
+    if config.method == "objectness":
+        learned = config.learned or learn(store, names, out, config)
+    blocks = [tuple(names[i : i + config.block]) for i in range(0, len(names), config.block)]
+    futures = {
+        discover_block.with_options(
+            task_run_name=f"images {i * config.block + 1} to {i * config.block + len(block)}"
+        ).submit(
+            store, block, tuple(stems[n] for n in block), i * config.block, out, config, learned
+        ): len(block)
+        for i, block in enumerate(blocks)
+    }
+    folders, errors = gather("discovering objects", futures)
+    totals = collect(folders, images, out, config)
+    report = make_report(out, "object discovery")
+    if errors:
+        raise ExceptionGroup(
+            f"{len(errors)} of {len(blocks)} blocks failed; run again to do only those",
+            [error for error in errors if isinstance(error, Exception)],
+        )
+    return DiscoverSummary(out, report, extracted, totals)
