@@ -1,10 +1,7 @@
 """Images in, a descriptor store out."""
 
-from typing import Any, cast
-
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.utilities.annotations import quote
 
 from flows.runner import default_runner
 from tasks.config import ExtractConfig
@@ -45,7 +42,7 @@ def extract(
     futures = {
         extract_partition.with_options(
             task_run_name=f"{part.grid[0]}x{part.grid[1]} {part.id[:8]}, {len(part.images)} images"
-        ).submit(store, cast(Any, quote(part)), todo.config): len(part.images)
+        ).submit(store, part, todo.config): len(part.images)
         for part in todo.partitions
     }
     reports, errors = gather("extracting images", futures)

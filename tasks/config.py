@@ -32,7 +32,15 @@ class Config(BaseModel):
 
 # How a run is carried out, not what it computes: no part of a store's identity.
 EXECUTION_FIELDS = frozenset(
-    {"device", "batch", "partition_size", "max_pixels", "retry_failures", "weights_sha256"}
+    {
+        "device",
+        "batch",
+        "partition_size",
+        "max_pixels",
+        "max_patches",
+        "retry_failures",
+        "weights_sha256",
+    }
 )
 
 
@@ -112,6 +120,10 @@ class ExtractConfig(Config):
 
     max_pixels: int = Field(default=100_000_000, ge=1)
     """Larger images are refused before they are decoded."""
+
+    max_patches: int = Field(default=65_536, ge=1)
+    """Images with more patches are refused: a long strip whose short side becomes size can have
+    millions, and time grows with their square."""
 
     retry_failures: bool = False
     """Try images again that could not be read in an earlier run."""
@@ -209,6 +221,9 @@ class CosegmentConfig(ExtractConfig):
     facet: Facet = "key"
     """key, query, value, token (after the block) or normed_token (after the final norm)."""
 
+    also: tuple[str, ...] = ("9.token", "10.token")
+    """Further facets of the same pass; rule consensus joins them to the main one."""
+
     max_clusters: int = Field(default=15, ge=1)
     """Most clusters of a set."""
 
@@ -218,9 +233,10 @@ class CosegmentConfig(ExtractConfig):
     sample_step: int = Field(default=20, ge=1)
     """Every n-th descriptor trains the clustering."""
 
-    rule: VoteRule = "relative"
-    """votes (the paper's: enough images vote for a cluster by a fixed saliency) or relative (a
-    cluster's mean saliency against the set's mean)."""
+    rule: VoteRule = "consensus"
+    """consensus (several clusterings agree that a patch is salient, and the other images have
+    its like), relative (a cluster's mean saliency against the set's mean) or votes (the paper's:
+    enough images vote for a cluster by a fixed saliency)."""
 
     threshold: float = Field(default=0.065, ge=0, le=1)
     """Rule votes: mean saliency above which a cluster is salient in an image."""
@@ -228,15 +244,20 @@ class CosegmentConfig(ExtractConfig):
     share: float = Field(default=0.75, ge=0, le=1)
     """Rule votes: share of the images that must vote for a cluster."""
 
-    ratio: float = Field(default=1.5, gt=0)
-    """Rule relative: a kept cluster's mean saliency over the set's mean, at least."""
+    ratio: float = Field(default=1.25, gt=0)
+    """Rules consensus and relative: a salient cluster's mean saliency over the set's mean, at
+    least."""
+
+    spread: float = Field(default=1.25, ge=0)
+    """Rule consensus: salient patches stay while their likeness to the other images' is at most
+    this many standard deviations below the set's mean."""
 
     outlier_cosine: float | None = Field(default=None, ge=-1, le=1)
     """Images whose CLS descriptor has a lower cosine to the set's mean are left out (their masks
     are empty); by default none are. The paper's value is 0.7."""
 
     refinement: Refinement = "grabcut"
-    """How masks are fitted to the image's edges: grabcut or none."""
+    """How masks are fitted to the image's edges: grabcut, crf (dense CRF, slower) or none."""
 
     seed: int = 0
     """Of the clustering."""

@@ -18,6 +18,8 @@ from tasks.model import resolve_device, resolve_precision
 _PROBE_THREADS = 16
 # Every image has the same grid under these, so no header needs to be read to plan.
 _FIXED_GRID = ("square", "pad")
+# Image, width, height, grid.
+_Sized = tuple[ImageRef, int, int, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +119,30 @@ def library_versions() -> dict[str, str]:
 
 def _probe(
     refs: Sequence[ImageRef], config: ExtractConfig, patch: int
-) -> tuple[list[tuple[ImageRef, int, int, tuple[int, int]]], tuple[Failure, ...]]:
-    """Each image's size and grid from its header, and those whose header cannot be read."""
+) -> tuple[list[_Sized], tuple[Failure, ...]]:
+    """Each image's size and grid from its header, and those that cannot be used."""
     if config.fit in _FIXED_GRID:
         shape = grid_of(config, patch, config.size, config.size).shape
         return [(ref, 0, 0, shape) for ref in refs], ()
 
-    def size(ref: ImageRef) -> tuple[int, int] | Failure:
+    def probe(ref: ImageRef) -> _Sized | Failure:
         try:
-            return image_size(ref, max_pixels=config.max_pixels)
+            width, height = image_size(ref, max_pixels=config.max_pixels)
         except UnreadableImageError as error:
             return Failure(ref, error.reason)
+        rows, cols = grid_of(config, patch, width, height).shape
+        if rows * cols > config.max_patches:
+            return Failure(ref, _too_many(width, height, rows, cols, config))
+        return ref, width, height, (rows, cols)
 
     with ThreadPoolExecutor(_PROBE_THREADS) as pool:
-        sizes = list(pool.map(size, refs))
-    sized = [
-        (ref, *size, grid_of(config, patch, *size).shape)
-        for ref, size in zip(refs, sizes, strict=True)
-        if not isinstance(size, Failure)
-    ]
-    return sized, tuple(size for size in sizes if isinstance(size, Failure))
+        probed = list(pool.map(probe, refs))
+    sized = [found for found in probed if not isinstance(found, Failure)]
+    return sized, tuple(found for found in probed if isinstance(found, Failure))
+
+
+def _too_many(width: int, height: int, rows: int, cols: int, config: ExtractConfig) -> str:
+    return (
+        f"too many patches: {width}x{height} pixels make {rows}x{cols} of them, the limit is "
+        f"{config.max_patches:,} (--max-patches); --fit square or pad bounds them"
+    )

