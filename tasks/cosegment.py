@@ -14,11 +14,18 @@ from storage.images import read_image
 from storage.results import write_mask
 from tasks.config import EXECUTION_FIELDS, CosegmentConfig
 from tasks.faults import STORAGE_RETRIES
+from tasks.ops.consensus import consensus_foreground, principal_axes
 from tasks.ops.kmeans import Clustering, assign, elbow_kmeans
 from tasks.ops.patch_grid import unit
 from tasks.ops.preprocess import to_image_size
 from tasks.ops.refine import refine
-from tasks.ops.voting import ClusterVotes, outlier_images, soft_foreground, vote_salient
+from tasks.ops.voting import (
+    ClusterVotes,
+    judge_by_foreground,
+    outlier_images,
+    soft_foreground,
+    vote_salient,
+)
 from tasks.report_pictures import (
     ImageView,
     SetLook,
@@ -33,9 +40,10 @@ from tasks.sets import ImageSet, result_stems, work_key
 from tasks.stored import ImageDescriptors, read_descriptors
 
 # Part of every result's key: raise it when the maths or the files change.
-CODE = "cosegment-1"
+CODE = "cosegment-2"
 SKETCH = "main"  # the inspector's source: the descriptors that were clustered
 _SKETCH_SAMPLE = 8
+_AXES_IMAGES, _AXES_PATCHES = 40, 6000  # that the joined descriptors' axes are fitted on
 _BINNED_IMAGES = 64  # log-bins take a tenth of a second an image
 
 
@@ -84,7 +92,8 @@ def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfi
     if (earlier := finished(folder, key, SetReport)) is not None:
         return replace(earlier, reused=True)
     described = list(read_descriptors(opened, images.images))
-    found = cosegment(described, config)
+    joined = read_joined(opened, images.images, config) if config.rule == "consensus" else None
+    found = cosegment(described, config, joined)
     missing = _write_masks(described, found, folder, config)
     if config.pictures and config.also:
         offer_stored_facets(opened, folder, config)
@@ -101,35 +110,50 @@ def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfi
     return report
 
 
-def cosegment(images: Sequence[ImageDescriptors], config: CosegmentConfig) -> Cosegmentation:
-    """Amir et al. 2021, section 4.1, on a set's descriptors, in memory."""
-    units = [unit(image.descriptors) for image in images]
+def cosegment(
+    images: Sequence[ImageDescriptors],
+    config: CosegmentConfig,
+    joined: Sequence[np.ndarray] | None = None,
+) -> Cosegmentation:
+    """Find the common foreground of a set, in memory.
+
+    Args:
+        images: of the set.
+        config: rule ``consensus`` (`tasks.ops.consensus`) or one of Amir et al. 2021, section
+            4.1, with the elbow's clusters kept or dropped whole (`tasks.ops.voting`).
+        joined: (rows, cols, C) for each image, unit length, to work on in place of the images'
+            own descriptors; see `read_joined`.
+    """
+    units = [unit(image.descriptors) for image in images] if joined is None else list(joined)
     outliers = _outliers(images, config)
-    members = [u for u, outlier in zip(units, outliers, strict=True) if not outlier]
+    inside = np.flatnonzero(~outliers).tolist()
+    points = np.concatenate([_flat(units[i]) for i in inside])
     clustering = elbow_kmeans(
-        np.concatenate([u.reshape(-1, u.shape[-1]) for u in members]),
+        points,
         max_clusters=config.max_clusters,
         elbow=config.elbow,
         sample_step=config.sample_step,
         seed=config.seed,
+        restarts=3,
     )
     labels = [assign(u, clustering.centers) for u in units]
-    inside = np.flatnonzero(~outliers).tolist()
     votes = vote_salient(
         [labels[i] for i in inside],
         [images[i].saliency for i in inside],
         clusters=len(clustering.centers),
-        rule=config.rule,
+        rule="votes" if config.rule == "votes" else "relative",
         threshold=config.threshold,
         share=config.share,
         ratio=config.ratio,
     )
-    foreground = [
-        np.zeros(u.shape[:2], dtype=np.float32)
-        if outlier
-        else soft_foreground(u, clustering.centers, votes.kept)
-        for u, outlier in zip(units, outliers, strict=True)
-    ]
+    foreground = [np.zeros(u.shape[:2], dtype=np.float32) for u in units]
+    if config.rule == "consensus":
+        decided = _consensus(points, [images[i] for i in inside], config)
+        votes = judge_by_foreground(votes, [labels[i] for i in inside], decided)
+    else:
+        decided = [soft_foreground(units[i], clustering.centers, votes.kept) for i in inside]
+    for i, one in zip(inside, decided, strict=True):
+        foreground[i] = one
     left_out = tuple(
         f"{images[i].name} is unlike the set and was left out; its mask is empty"
         for i in np.flatnonzero(outliers).tolist()
@@ -137,6 +161,53 @@ def cosegment(images: Sequence[ImageDescriptors], config: CosegmentConfig) -> Co
     return Cosegmentation(
         clustering, votes, labels, foreground, outliers, (*votes.warnings, *left_out)
     )
+
+
+def read_joined(
+    store: DescriptorStore, names: Sequence[str], config: CosegmentConfig
+) -> list[np.ndarray]:
+    """All facets of the settings joined, reduced to a few axes that keep their inner products.
+
+    Axes come from evenly spaced images, so memory grows by the reduced descriptors alone.
+
+    Returns:
+        (rows, cols, C) float32 for each image, unit length.
+    """
+
+    def read(name: str) -> np.ndarray:
+        return join_facets([store.read(name, array) for array in config.arrays])
+
+    step = -(-len(names) // _AXES_IMAGES)
+    chosen = [_flat(read(name)) for name in names[::step]]
+    every = -(-sum(map(len, chosen)) // _AXES_PATCHES)
+    axes = principal_axes(np.concatenate(chosen)[::every])
+    return [unit(read(name) @ axes) for name in names]
+
+
+def join_facets(facets: Sequence[np.ndarray]) -> np.ndarray:
+    """Descriptors (rows, cols, D) of several facets side by side: each unit, so all count alike."""
+    return unit(np.concatenate([unit(one) for one in facets], axis=-1))
+
+
+def _consensus(
+    points: np.ndarray, images: Sequence[ImageDescriptors], config: CosegmentConfig
+) -> list[np.ndarray]:
+    shapes = [image.saliency.shape for image in images]
+    sizes = [rows * cols for rows, cols in shapes]
+    found = consensus_foreground(
+        points,
+        np.concatenate([image.saliency.ravel() for image in images]),
+        np.repeat(np.arange(len(images)), sizes),
+        ratio=config.ratio,
+        spread=config.spread,
+        seed=config.seed,
+    )
+    parts = np.split(found.foreground, np.cumsum(sizes)[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _flat(image: np.ndarray) -> np.ndarray:
+    return image.reshape(-1, image.shape[-1])
 
 
 def _outliers(images: Sequence[ImageDescriptors], config: CosegmentConfig) -> np.ndarray:

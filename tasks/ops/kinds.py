@@ -9,11 +9,11 @@ FACETS: tuple[Facet, ...] = get_args(Facet)
 Fit = Literal["short", "long", "square", "pad", "native"]
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 PositionResize = Literal["timm", "dinov2", "dino"]
-Refinement = Literal["grabcut", "none"]
+Refinement = Literal["grabcut", "crf", "none"]
 MaskRefinement = Literal["colour", "none"]
 Neighbourhood = Literal["square", "circle"]
 NEIGHBOURHOODS: tuple[Neighbourhood, ...] = get_args(Neighbourhood)
-VoteRule = Literal["votes", "relative"]
+VoteRule = Literal["consensus", "relative", "votes"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 

@@ -5,7 +5,7 @@ vote for them, and an image votes for the clusters that are salient in it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -83,7 +83,12 @@ def vote_salient(
             shown(bool(kept[k]), float(mean[k]), int(votes[k]), len(labels), limit, needed)
             for k in range(clusters)
         ),
-        warnings=_warnings(len(labels), kept, set_mean),
+        warnings=_warnings(
+            len(labels),
+            any_kept=bool(kept.any()),
+            all_kept=bool(kept.all()),
+            set_mean=set_mean,
+        ),
     )
 
 
@@ -105,6 +110,41 @@ def soft_foreground(descriptors: np.ndarray, centers: np.ndarray, kept: np.ndarr
     distances = squared_distances(unit(descriptors), centers)
     margin = distances[..., ~kept].min(axis=-1) - distances[..., kept].min(axis=-1)
     return np.asarray(np.clip(0.5 + margin / 4, 0, 1), dtype=np.float32)
+
+
+def judge_by_foreground(
+    votes: ClusterVotes, labels: Sequence[np.ndarray], foreground: Sequence[np.ndarray]
+) -> ClusterVotes:
+    """The clusters explained by a foreground that was decided patch by patch.
+
+    A cluster counts as kept when most of its patches are foreground, as an image's vote when
+    most of its patches in that image are.
+
+    Args:
+        labels, foreground: for each image, of one shape; foreground above 0.5.
+    """
+    clusters = len(votes.sizes)
+    hard = [np.ravel(one) > 0.5 for one in foreground]
+    sizes, inside = _sums(labels, hard, clusters)
+    total = np.maximum(sizes.sum(axis=0), 1)
+    share = inside.sum(axis=0) / total
+    kept = share > 0.5
+    return replace(
+        votes,
+        votes=((2 * inside > sizes) & (sizes > 0)).sum(axis=0),
+        kept=kept,
+        reasons=tuple(
+            f"{'kept' if kept[k] else 'dropped'}: {share[k]:.0%} of its patches are salient and "
+            f"common to the set (mean saliency {votes.saliency[k]:.3f})"
+            for k in range(clusters)
+        ),
+        warnings=_warnings(
+            len(labels),
+            any_kept=any(one.any() for one in hard),
+            all_kept=all(one.all() for one in hard),
+            set_mean=float(votes.saliency @ votes.sizes),
+        ),
+    )
 
 
 def outlier_images(cls: np.ndarray, threshold: float = 0.7) -> np.ndarray:
@@ -148,16 +188,16 @@ def _mean_reason(kept: bool, mean: float, votes: int, images: int, limit: float,
     )
 
 
-def _warnings(images: int, kept: np.ndarray, set_mean: float) -> tuple[str, ...]:
+def _warnings(images: int, *, any_kept: bool, all_kept: bool, set_mean: float) -> tuple[str, ...]:
     found = []
     if images == 1:
         found.append("one image only: what is common cannot be told from what is salient")
     if set_mean <= 0:
         found.append("no patch is salient: the images are blank or all alike; masks are empty")
-    elif not kept.any():
-        found.append("no cluster is salient enough in this set: masks are empty")
-    elif kept.all():
-        found.append("every cluster is salient: masks cover the images whole")
+    elif not any_kept:
+        found.append("nothing is salient and common enough in this set: masks are empty")
+    elif all_kept:
+        found.append("everything is salient: masks cover the images whole")
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from tasks.ops.kinds import Refinement
 from tasks.ops.refine import grabcut, refine
 
 
@@ -62,9 +63,28 @@ def test_an_image_of_one_colour_gives_a_mask_of_its_size() -> None:
     assert refine(np.zeros_like(image), truth).shape == truth.shape
 
 
+def test_the_crf_moves_a_coarse_outline_to_the_colours() -> None:
+    image, truth = disc()
+    coarse = np.roll(truth, 3, axis=1).astype(np.float32)
+    soft = cv2.GaussianBlur(coarse, (0, 0), 4)
+    assert jaccard(soft > 0.5, truth) < 0.9
+    assert jaccard(refine(image, soft, "crf"), truth) > 0.96
+
+
+@pytest.mark.parametrize("method", ["grabcut", "crf"])
+def test_large_images_are_refined_small_and_spread_back(method: Refinement) -> None:
+    image, truth = disc()
+    size = (1600, 1200)
+    large = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    soft = cv2.resize(truth.astype(np.float32), size)
+    mask = refine(large, soft, method)
+    assert mask.shape == (1200, 1600)
+    assert jaccard(mask, soft > 0.5) > 0.95
+
+
 def test_bad_calls_are_refused() -> None:
     image, truth = disc()
     with pytest.raises(ValueError, match="one size; got"):
         refine(image, truth[1:])
-    with pytest.raises(ValueError, match="one of grabcut, none; got 'crf2'"):
+    with pytest.raises(ValueError, match="one of grabcut, crf, none; got 'crf2'"):
         refine(image, truth, "crf2")  # type: ignore[arg-type]

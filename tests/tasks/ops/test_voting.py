@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tasks.ops.voting import outlier_images, soft_foreground, vote_salient
+from tasks.ops.voting import (
+    judge_by_foreground,
+    outlier_images,
+    soft_foreground,
+    vote_salient,
+)
 
 # Four images of four patches. Cluster 0 is salient in three, 1 in one, 2 only in image 3.
 LABELS = [np.array([0, 0, 1, 1])] * 3 + [np.array([2, 1, 1, 1])]
@@ -99,6 +104,21 @@ def test_the_odd_image_out_is_an_outlier() -> None:
     assert_array_equal(outlier_images(cls), [False, False, False, True])
     assert not outlier_images(np.array([[1.0, 0], [-1.0, 1e-3]])).all()
     assert_array_equal(outlier_images(np.array([[3.0, 4.0]])), [False])
+
+
+def test_clusters_are_judged_by_a_foreground_of_patches() -> None:
+    votes = vote_salient(LABELS, SALIENCY, clusters=3)
+    foreground = [np.array([1, 0.6, 0, 0])] * 2 + [
+        np.array([1, 0.4, 0, 0]),
+        np.array([0.2, 1, 0, 0]),
+    ]
+    judged = judge_by_foreground(votes, LABELS, foreground)
+    assert_array_equal(judged.kept, [True, False, False])
+    assert_array_equal(judged.votes, [2, 0, 0])
+    assert judged.reasons[0].startswith("kept: 83% of its patches")  # 5 of 6
+    assert judged.reasons[1].startswith("dropped: 11% of its patches")  # 1 of 9
+    empty = judge_by_foreground(votes, LABELS, [np.zeros(4)] * 4)
+    assert empty.warnings == ("nothing is salient and common enough in this set: masks are empty",)
 
 
 def test_bad_calls_are_refused() -> None:
