@@ -9,8 +9,8 @@ and its options follow from the entry.
 from dataclasses import dataclass
 
 from tasks.config import CosegmentConfig, ExtractConfig
-from tasks.video_config import PropagateConfig
 from tasks.discover_config import DiscoverConfig
+from tasks.video_config import PropagateConfig
 
 
 @dataclass(frozen=True, slots=True)

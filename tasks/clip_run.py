@@ -105,7 +105,7 @@ def _recall(way: Propagator, frame: Frame, given: GivenMasks, state: ClipState) 
 
 
 def _save(way: Propagator, state: ClipState, folder: str) -> None:
-    state.labels = {f.index: f.labels.cpu().numpy() for f in way.memory.recent}
+    state.labels = {f.number: f.labels.cpu().numpy() for f in way.memory.recent}
     save_state(folder, state)
 
 

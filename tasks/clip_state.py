@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class ClipState:
 def save_state(folder: str, state: ClipState) -> None:
     """Write the state below `folder`, whole or not at all."""
     frames = sorted(state.areas)
-    arrays = {
+    arrays: dict[str, Any] = {
         "key": np.array(state.key),
         "done": np.array(state.done),
         "frames": np.array(frames, dtype=np.int64),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from prefect import task
 
-from storage.files import join
+from storage.files import exists, join
 from storage.results import write_csv, write_indexed_png
 from storage.videos import Clip, Frame, list_clips, open_clip
 from tasks.clip_pictures import leave_pictures
@@ -27,12 +27,16 @@ CODE = "propagate-1"  # part of every result's key: raise it when the maths or t
 
 @dataclass(frozen=True, slots=True)
 class ClipJob:
-    """One clip to do. mask: a PNG or a folder of them; None: the salient object."""
+    """One clip to do. mask: a PNG or a folder of them; None: the salient object.
+
+    limit: only so many frames.
+    """
 
     name: str
     clip: str
     mask: str | None
     folder: str
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,10 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
     """
     started = time.perf_counter()
     clip = open_clip(job.clip)
+    if job.limit is not None and clip.images:
+        clip = replace(
+            clip, images=clip.images[: job.limit], count=min(job.limit, len(clip.images))
+        )
     given, warnings = _given(clip, job.mask, config)
     key = _key(clip, given, config)
     if (earlier := finished(job.folder, key, ClipReport)) is not None:
@@ -149,7 +157,5 @@ def _name(url: str) -> str:
 def _mask_of(mask: str | None, name: str) -> str | None:
     if mask is None:
         return None
-    from storage.files import exists
-
     single = join(mask, f"{name}.png")
     return single if exists(single) else join(mask, name)

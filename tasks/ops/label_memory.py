@@ -9,10 +9,10 @@ from torch import Tensor
 class Remembered(NamedTuple):
     """One frame. descriptors: (rows, cols, D), unit. labels: (rows, cols, K), soft.
 
-    index: of the frame in its video.
+    number: of the frame in its video, from 0.
     """
 
-    index: int
+    number: int
     descriptors: Tensor
     labels: Tensor
 

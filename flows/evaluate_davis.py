@@ -1,0 +1,44 @@
+"""DAVIS benchmarks: semi-supervised (2016, 2017) and without a first mask (2016)."""
+
+from prefect import flow
+
+from flows.benchmarks import Choice
+from flows.runner import default_runner
+from storage.files import join
+from tasks.benchmarks.davis import gather_scores, load, score_sequence
+from tasks.progress import gather
+from tasks.propagate import ClipJob, propagate_clip
+from tasks.scores import Scores
+from tasks.video_config import PropagateConfig
+from tasks.video_weights import video_weights
+
+UNSUPERVISED = "-unsupervised"
+
+
+@flow(name="evaluate-davis", flow_run_name="{benchmark}", task_runner=default_runner())
+def evaluate_davis(
+    benchmark: str,
+    root: str,
+    out: str,
+    config: PropagateConfig,
+    choice: Choice,
+) -> Scores:
+    """Propagate the first mask of every sequence, or none, and compare with the truth."""
+    free = benchmark.endswith(UNSUPERVISED)
+    year = int(benchmark.removesuffix(UNSUPERVISED).removeprefix("davis"))
+    chosen = load(root, year, choice.names, choice.limit)
+    futures = {}
+    for sequence, stems in chosen.frames.items():
+        mask = None if free else chosen.truth(sequence, stems[0])
+        job = ClipJob(sequence, chosen.clip(sequence), mask, join(out, sequence), choice.limit)
+        run = propagate_clip.with_options(task_run_name=sequence)
+        futures[run.submit(job, config)] = len(stems)
+    _, errors = gather("propagating masks", futures)
+    if errors:
+        raise ExceptionGroup(
+            f"{len(errors)} of {len(futures)} sequences failed; run again to go on with those",
+            [error for error in errors if isinstance(error, Exception)],
+        )
+    scored = [score_sequence.submit(chosen, s, join(out, s, "masks")) for s in chosen.frames]
+    notes = ("no mask given: the salient object is followed",) if free else ()
+    return gather_scores(chosen, [f.result() for f in scored], video_weights(config), notes)
