@@ -5,6 +5,7 @@ import click
 from flows.commands.discover import discover
 from flows.commands.evaluate import evaluate
 from flows.commands.images import cosegment, demo, extract
+from flows.commands.operations import notify, pipeline
 from flows.commands.pairs import correspond
 from flows.commands.report import report
 from flows.commands.store import compact, export, gc, info, verify
@@ -26,6 +27,7 @@ def main() -> None:
 COMMANDS = (
     *(demo, extract, cosegment, discover, correspond, propagate),
     *(info, verify, compact, gc, export),
+    *(pipeline, notify),
     *(evaluate, report, completion),
 )
 for command in COMMANDS:

@@ -1,6 +1,7 @@
 """Progress where people look: a bar in the terminal, a progress artifact in the Prefect UI."""
 
 import sys
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -48,7 +49,7 @@ def gather(
     with _bar() as bar:
         line = bar.add_task(what, total=total, remark="")
         for future in as_completed(list(futures)):
-            outcome = future.result(raise_on_failure=False)
+            outcome = _outcome(future)
             remark = ""
             if isinstance(outcome, BaseException):
                 errors.append(outcome)
@@ -61,6 +62,14 @@ def gather(
             bar.update(line, completed=done, remark=remark)
             update_progress_artifact(artifact, progress=100.0 * done / max(total, 1))
     return results, errors
+
+
+def _outcome(future: PrefectFuture[R]) -> R | BaseException:
+    # A Dask worker that died too often, or a scheduler that is gone, raises all the same.
+    try:
+        return future.result(raise_on_failure=False)
+    except (Exception, CancelledError) as error:  # noqa: BLE001 - the run goes on without it
+        return error
 
 
 class _Rate(ProgressColumn):

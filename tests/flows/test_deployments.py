@@ -1,0 +1,100 @@
+"""The files of deployments/: what they name exists, and none of them opens a door."""
+
+import importlib
+import inspect
+import re
+from typing import Any
+
+import pytest
+import yaml
+from local_stack import ROOT
+from prefect import Flow
+from prefect.client.schemas.schedules import CronSchedule
+
+from flows.pipeline import plan_jobs
+from flows.runner import make_runner
+from tasks.pipeline_file import read_pipeline_file
+
+FOLDER = ROOT / "deployments"
+DEPLOYMENTS = yaml.safe_load((FOLDER / "prefect.yaml").read_text())["deployments"]
+COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+CLUSTERS = sorted((FOLDER / "clusters").glob("*.yaml"))
+SECRETS = ("PASSWORD", "AUTH", "KEY", "SECRET")
+
+
+def flow_at(entrypoint: str) -> Flow[..., Any]:
+    path, _, name = entrypoint.partition(":")
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    found = getattr(module, name)
+    assert isinstance(found, Flow)
+    return found
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
+def test_deployments_fit_their_flows(deployment: dict[str, Any]) -> None:
+    flow = flow_at(deployment["entrypoint"])
+    assert set(deployment.get("parameters", {})) <= set(inspect.signature(flow.fn).parameters)
+    if "schedules" in deployment:
+        # A scheduled run has nobody to ask.
+        given = deployment.get("parameters", {})
+        bare = [
+            name
+            for name, p in inspect.signature(flow.fn).parameters.items()
+            if p.default is p.empty and name not in given
+        ]
+        assert bare == []
+        assert deployment["concurrency_limit"]["limit"] == 1
+    for schedule in deployment.get("schedules", []):
+        assert CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+    assert deployment["description"]
+    assert "patchflow" in deployment["tags"]
+
+
+def test_deployments_have_names_of_their_own() -> None:
+    names = [(d["entrypoint"].partition(":")[2], d["name"]) for d in DEPLOYMENTS]
+    assert len(set(names)) == len(names) >= 10
+
+
+@pytest.mark.parametrize("path", CLUSTERS, ids=lambda p: p.stem)
+def test_cluster_files_make_runners(path: Any) -> None:
+    content = yaml.safe_load(path.read_text())
+    module, _, name = content.get("cluster_class", "").rpartition(".")
+    if module and importlib.util.find_spec(module.partition(".")[0]) is None:
+        pytest.skip(f"needs {module.partition('.')[0]}")
+    make_runner(str(path))
+    if module:
+        known = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        assert set(content["cluster_kwargs"]) <= set(known) or "kwargs" in str(known)
+
+
+def test_the_example_pipeline_is_a_pipeline() -> None:
+    jobs = plan_jobs(read_pipeline_file(str(FOLDER / "pipeline.yaml")))
+    assert [job.name for job in jobs] == ["cosegment", "sharp"]
+    assert len({job.store for job in jobs}) == 1
+
+
+def test_compose_has_no_default_password_and_publishes_on_loopback_only() -> None:
+    text = (FOLDER / "compose.yaml").read_text()
+    for name, rest in re.findall(r"\$\{(\w+)([^}]*)\}", text):
+        if any(word in name for word in SECRETS):
+            assert rest.startswith(":?"), f"{name} must be given"
+    for name, service in COMPOSE["services"].items():
+        assert "test" in service["healthcheck"], name
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+        for needed, condition in service.get("depends_on", {}).items():
+            assert needed in COMPOSE["services"]
+            assert condition == {"condition": "service_healthy"}
+    for line in (FOLDER / "example.env").read_text().splitlines():
+        if any(word in line.partition("=")[0] for word in SECRETS):
+            assert line.endswith("="), line
+
+
+def test_the_image_is_not_roots() -> None:
+    lines = (FOLDER / "Dockerfile").read_text().splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users == ["patchflow"]
+    after = lines[lines.index("USER patchflow") :]
+    assert not [line for line in after if line.startswith(("RUN", "COPY", "ADD"))]
+    copied = [line.split()[1] for line in lines if line.startswith("COPY")]
+    assert all((ROOT / name).exists() for name in copied)
