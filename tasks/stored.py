@@ -71,6 +71,11 @@ def stored_grid(config: Mapping[str, Any], image: StoredImage) -> PatchGrid:
     )
 
 
+def stored_names(store: str) -> frozenset[str]:
+    """Names of the images that a store holds."""
+    return frozenset(DescriptorStore.open(store).index())
+
+
 def stored_weights(store: str) -> dict[str, str]:
     """Name and sha256 of the weights that a store was made with."""
     return dict(DescriptorStore.open(store).info.weights)

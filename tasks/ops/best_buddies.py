@@ -82,9 +82,22 @@ def spread(
     if len(order) <= count:
         return buddies.take(order)
     joined = unit(np.concatenate([source, target], axis=-1))
-    labels = assign(joined, kmeans(joined, count, seed=seed))
+    points = same_distances(joined)
+    labels = assign(points, kmeans(points, count, seed=seed, restarts=4))
     _, first = np.unique(labels[order], return_index=True)
     return buddies.take(order[np.sort(first)])
+
+
+def same_distances(points: np.ndarray) -> np.ndarray:
+    """Points (P, D) in at most P coordinates, all distances between them kept.
+
+    k-means sees distances only, and log-binned descriptors of a pair have thousands of
+    channels: with B = X X^T = V diag(l) V^T, the rows of V sqrt(l) lie as those of X do.
+    """
+    if points.shape[1] <= points.shape[0]:
+        return points
+    values, vectors = np.linalg.eigh(points @ points.T)
+    return np.asarray(vectors * np.sqrt(values.clip(0)), dtype=np.float32)
 
 
 def _at(saliency: np.ndarray | None, patches: np.ndarray, expected: int, side: str) -> np.ndarray:

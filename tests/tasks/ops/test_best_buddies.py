@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from tasks.ops.best_buddies import Buddies, best_buddies, spread
+from tasks.ops.best_buddies import Buddies, best_buddies, same_distances, spread
 from tasks.ops.nearest import Nearest, nearest_both_ways
 from tasks.ops.similarity import Block, binned_cosine_blocks, cosine_blocks
 
@@ -69,6 +69,18 @@ def test_spread_takes_the_most_salient_pair_of_each_group() -> None:
 def test_equal_pairs_give_one_a_group_without_a_warning() -> None:
     buddies = Buddies(*(np.arange(6), np.arange(6), np.ones(6), np.ones(6)))
     assert len(spread(buddies, np.ones((6, 4)), np.ones((6, 4)), 3).source) == 1
+
+
+def test_fewer_coordinates_keep_every_distance() -> None:
+    points = np.random.default_rng(4).normal(size=(7, 40)).astype(np.float32)
+    small = same_distances(points)
+    assert small.shape == (7, 7)
+    np.testing.assert_allclose(
+        np.linalg.norm(small[:, None] - small[None], axis=-1),
+        np.linalg.norm(points[:, None] - points[None], axis=-1),
+        atol=1e-3,
+    )
+    assert same_distances(points.T).shape == (40, 7)  # already as few as there are points
 
 
 def test_nobody_salient_gives_no_pairs() -> None:

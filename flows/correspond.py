@@ -1,0 +1,84 @@
+"""Two images in (or all pairs of many), a few good correspondences out."""
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from flows.extract import extract
+from storage.files import join
+from tasks.correspond import PairReport, correspond_block, plan_pairs
+from tasks.match_config import CorrespondConfig
+from tasks.progress import gather
+from tasks.report_task import make_report
+from tasks.stored import stored_names
+from tasks.summary import ExtractionSummary
+
+DEFAULTS = CorrespondConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class CorrespondSummary:
+    """The outcome of one run. report: URL of the report's first page."""
+
+    out: str
+    report: str
+    extraction: ExtractionSummary
+    pairs: tuple[PairReport, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Pairs with fewer matches than wanted, and why."""
+        return tuple(f"{p.pair}: {p.warning}" for p in self.pairs if p.warning)
+
+    @property
+    def line(self) -> str:
+        """One sentence for the terminal."""
+        count = sum(pair.matches for pair in self.pairs)
+        reused = sum(pair.reused for pair in self.pairs)
+        again = f" ({reused} unchanged since an earlier run)" if reused else ""
+        return f"{count} matches in {len(self.pairs)} pairs of images{again}"
+
+
+@flow(name="correspond", flow_run_name="correspond {a} and {b}")
+def correspond(
+    a: str,
+    b: str,
+    out: str,
+    config: CorrespondConfig = DEFAULTS,
+    store: str | None = None,
+    pairs: str | None = None,
+) -> CorrespondSummary:
+    """Write matches.csv and matches.png of every pair below `out`, and the report.
+
+    Args:
+        a, b: an image each, or a folder, glob or list file: all pairs of an image of `a` with
+            one of `b`; the same twice gives all pairs of a set.
+        out: where results are written: of one pair directly, of many in a folder each.
+        config: descriptors and method.
+        store: where the descriptors are or will be; by default OUT/store.
+        pairs: URL of a CSV with the columns source,target that names the pairs wanted.
+
+    Raises:
+        ExceptionGroup: blocks of pairs that failed after their retries; the others are done.
+    """
+    store = store or join(out, "store")
+    plan = plan_pairs(a, b, out, pairs)
+    extracted = extract(plan.images, store, config.extraction())
+    known = stored_names(store)
+    usable = [p for p in plan.pairs if p.source in known and p.target in known]
+    blocks = [tuple(usable[i : i + config.block]) for i in range(0, len(usable), config.block)]
+    futures = {
+        correspond_block.with_options(
+            task_run_name=f"pairs {i * config.block + 1} to {i * config.block + len(block)}"
+        ).submit(store, block, out, config): len(block)
+        for i, block in enumerate(blocks)
+    }
+    reports, errors = gather("matching pairs", futures)
+    done = tuple(sorted((p for block in reports for p in block), key=lambda p: p.pair))
+    report = make_report(out, "correspondences")
+    if errors:
+        raise ExceptionGroup(
+            f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those",
+            [error for error in errors if isinstance(error, Exception)],
+        )
+    return CorrespondSummary(out, report, extracted, done)

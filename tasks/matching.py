@@ -1,0 +1,232 @@
+"""Two described images compared: settings, grids and ops in one step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from storage.descriptors import DescriptorStore
+from storage.images import ImageRef
+from tasks.config import ExtractConfig
+from tasks.match_config import CorrespondConfig, MatchConfig
+from tasks.model import resolve_device
+from tasks.ops.alignment import Alignment, fit_alignment
+from tasks.ops.best_buddies import best_buddies, spread
+from tasks.ops.log_bin import bins_at, pooled_levels
+from tasks.ops.nearest import Nearest, nearest_both_ways
+from tasks.ops.patch_grid import PatchGrid
+from tasks.ops.preprocess import to_image_size
+from tasks.ops.similarity import Block, patch_blocks, point_maps
+from tasks.ops.transfer import (
+    Located,
+    Prior,
+    grid_positions,
+    lean,
+    locate,
+    locate_patches,
+)
+from tasks.stored import read_descriptors
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One image to be matched.
+
+    maps: (rows, cols, D) float32 on the device of the matching, facets joined. saliency:
+    (rows, cols) float32 in [0, 1]. mirrored: columns run from right to left.
+    """
+
+    name: str
+    ref: ImageRef
+    grid: PatchGrid
+    maps: Tensor
+    saliency: np.ndarray
+    mirrored: bool = False
+
+    def mirror(self) -> "View":
+        """The same descriptors with the columns in reverse: log-bins see a mirrored image."""
+        return replace(
+            self,
+            maps=self.maps.flip(1),
+            saliency=self.saliency[:, ::-1],
+            mirrored=not self.mirrored,
+        )
+
+    def to_xy(self, row_col: np.ndarray) -> np.ndarray:
+        """Positions (..., 2) on `maps` to original pixels (x, y)."""
+        return self.grid.to_xy(self._turned(np.asarray(row_col, dtype=np.float64)))
+
+    def to_row_col(self, xy: np.ndarray) -> np.ndarray:
+        """Original pixels (..., 2) (x, y) to positions (row, col) on `maps`."""
+        return self._turned(self.grid.to_row_col(xy))
+
+    def _turned(self, row_col: np.ndarray) -> np.ndarray:
+        if not self.mirrored:
+            return row_col
+        return np.stack([row_col[..., 0], self.grid.cols - 1 - row_col[..., 1]], axis=-1)
+
+
+class Comparison(NamedTuple):
+    """Two views, the source the right way round, and what their neighbours agree on."""
+
+    source: View
+    target: View
+    nearest: Nearest
+    alignment: Alignment | None
+
+
+class Matches(NamedTuple):
+    """P correspondences: source_xy, target_xy (P, 2) in original pixels; similarity, saliency (P,).
+
+    buddies: how many salient mutual nearest neighbours there were to choose from.
+    """
+
+    source_xy: np.ndarray
+    target_xy: np.ndarray
+    similarity: np.ndarray
+    saliency: np.ndarray
+    buddies: int
+
+
+class Points(NamedTuple):
+    """P transferred points: xy (P, 2) in original pixels; similarity, confidence (P,)."""
+
+    xy: np.ndarray
+    similarity: np.ndarray
+    confidence: np.ndarray
+
+
+def views_of(store: DescriptorStore, names: list[str], config: ExtractConfig) -> Iterator[View]:
+    """The stored images `names` in that order, every facet of unit length, then joined.
+
+    Raises:
+        KeyError: a name that the store does not hold.
+    """
+    device = resolve_device(config.device)
+    for name in names:
+        image = next(read_descriptors(store, [name]))
+        facets = [torch.from_numpy(image.descriptors)] + [
+            torch.from_numpy(store.read(name, array).astype(np.float32))
+            for array in list(config.arrays)[1:]
+        ]
+        maps = join_facets([facet.to(device) for facet in facets])
+        yield View(name, image.ref, image.grid, maps, image.saliency)
+
+
+def join_facets(facets: list[Tensor]) -> Tensor:
+    """Maps (rows, cols, D_i), each scaled to unit length, concatenated along D."""
+    return torch.cat([F.normalize(facet.float(), dim=-1) for facet in facets], dim=-1)
+
+
+def compare(source: View, target: View, config: MatchConfig) -> Comparison:
+    """Nearest neighbours both ways and, where wanted, the alignment and the way round."""
+    plain = _compare(source, target, config)
+    if not (config.align and config.mirror):
+        return plain
+    turned = _compare(source.mirror(), target, config)
+    return max(plain, turned, key=_agreement)
+
+
+def find_matches(source: View, target: View, config: CorrespondConfig) -> Matches:
+    """Amir et al. 2021, section 4.3: salient best buddies, spread by k-means."""
+    found = compare(source, target, config)
+    buddies = best_buddies(
+        found.nearest, found.source.saliency, target.saliency, threshold=config.threshold
+    )
+    kept = spread(
+        buddies,
+        _descriptors(found.source, buddies.source, config.hierarchy),
+        _descriptors(target, buddies.target, config.hierarchy),
+        config.pairs,
+        seed=config.seed,
+    )
+    return Matches(
+        found.source.to_xy(grid_positions(kept.source, source.grid.cols)),
+        target.to_xy(grid_positions(kept.target, target.grid.cols)),
+        kept.similarity,
+        kept.saliency,
+        len(buddies.source),
+    )
+
+
+def transfer_points(found: Comparison, xy: np.ndarray, config: MatchConfig) -> Points:
+    """Where the points `xy` (P, 2) of the source, in original pixels, lie in the target."""
+    source, target = found.source, found.target
+    row_col = torch.from_numpy(np.ascontiguousarray(source.to_row_col(xy))).to(source.maps)
+    maps = point_maps(source.maps, target.maps, row_col, config.hierarchy)
+    if found.alignment is not None:
+        maps = lean(maps, row_col, found.alignment, _prior(target, config))
+    return _points(target, locate(maps, window=config.window, temperature=config.temperature))
+
+
+def dense_flow(found: Comparison, config: MatchConfig) -> np.ndarray:
+    """Where every source pixel lies in the target: (H, W, 2) float32 original pixels (x, y).
+
+    Found patch by patch, bilinear between patch centres.
+    """
+    source, target = found.source, found.target
+    located = locate_patches(
+        patch_blocks(source.maps, target.maps, config.hierarchy),
+        source.grid.shape,
+        target.grid.shape,
+        window=config.window,
+        temperature=config.temperature,
+        alignment=found.alignment,
+        prior=_prior(target, config),
+    )
+    xy = _points(target, located).xy.reshape(*source.grid.shape, 2)
+    # Displacements, not positions, are smooth enough to be extended to the image's border.
+    steps = xy - source.to_xy(np.moveaxis(np.mgrid[: source.grid.rows, : source.grid.cols], 0, -1))
+    if source.mirrored:
+        steps = steps[:, ::-1]
+    width, height = source.grid.image
+    pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+    return np.asarray(pixels + to_image_size(steps, source.grid), dtype=np.float32)
+
+
+def _compare(source: View, target: View, config: MatchConfig) -> Comparison:
+    blocks: Iterator[Block] = patch_blocks(source.maps, target.maps, config.hierarchy)
+    nearest = nearest_both_ways(blocks)
+    alignment = _align(source, target, nearest, config) if config.align else None
+    return Comparison(source, target, nearest, alignment)
+
+
+def _align(source: View, target: View, nearest: Nearest, config: MatchConfig) -> Alignment | None:
+    buddies = best_buddies(nearest)
+    return fit_alignment(
+        grid_positions(buddies.source, source.grid.cols),
+        grid_positions(buddies.target, target.grid.cols),
+        buddies.similarity.clip(0),
+        tolerance=config.tolerance * max(target.grid.shape),
+        seed=config.seed,
+    )
+
+
+def _agreement(found: Comparison) -> float:
+    """Weight of the mutual neighbours that support the alignment."""
+    if found.alignment is None:
+        return 0.0
+    weights = best_buddies(found.nearest).similarity.clip(0)
+    return found.alignment.support * float(weights.sum())
+
+
+def _prior(target: View, config: MatchConfig) -> Prior:
+    return Prior(config.strength, config.reach * max(target.grid.shape))
+
+
+def _descriptors(view: View, patches: np.ndarray, hierarchy: int) -> np.ndarray:
+    """Descriptors (P, D) of some patches, log-binned where the hierarchy is not 0."""
+    positions = torch.from_numpy(grid_positions(patches, view.grid.cols)).to(view.maps)
+    if not hierarchy:
+        return np.asarray(bins_at([view.maps], positions)[0][:, 4].cpu())
+    bins = bins_at(pooled_levels(view.maps, hierarchy), positions)
+    return np.asarray(torch.cat(bins, dim=1).flatten(1).cpu())
+
+
+def _points(target: View, located: Located) -> Points:
+    row_col, similarity, confidence = (values.cpu().numpy() for values in located)
+    return Points(target.to_xy(row_col), similarity, confidence)
