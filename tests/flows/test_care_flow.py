@@ -1,0 +1,72 @@
+"""A small store through its whole life: int8 along principal axes, care, export, repair."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from flows.cli import main
+from flows.extract import extract
+from storage.bases import read_basis
+from storage.descriptors import DescriptorStore
+from storage.files import list_folder
+from tasks.config import ExtractConfig
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+PLAIN = ExtractConfig(
+    model="test_vit", weights="random", layer=3, facet="key", stride=8, size=64,
+    precision="float32", batch=3, partition_size=2, dtype="float32",
+)  # fmt: skip
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, arguments)
+    return result.exit_code, result.output
+
+
+def test_a_store_is_kept_sound(photos: Path, tmp_path: Path) -> None:
+    plain, small = str(tmp_path / "plain"), str(tmp_path / "small")
+    extract(str(photos), plain, PLAIN)
+    extract(str(photos), small, PLAIN.replace(dtype="int8", pca=32))
+
+    # Projected and quantised numbers are those of the plain store, to half a step.
+    basis = read_basis(small)
+    assert basis is not None
+    whole, packed = DescriptorStore.open(plain), DescriptorStore.open(small)
+    assert list(packed.index()) == list(whole.index())
+    for name in whole.index():
+        expected = whole.read(name) @ basis.axes
+        step = packed.read(name, "descriptors_scale")
+        assert packed.read(name, raw=True).dtype == np.int8
+        assert (np.abs(packed.read(name) - expected) <= 0.51 * step + 1e-5).all()
+
+    code, said = command("verify", small)
+    assert code == 0
+    assert "7 images in" in said
+    assert "0 problems" in said
+
+    before = len(packed.partitions())
+    code, said = command("compact", small)
+    assert code == 0
+    assert "7 images indexed" in said
+    assert len(DescriptorStore.open(small).partitions()) < before
+
+    code, said = command("gc", small, "--grace", "0")
+    assert code == 0
+    code, said = command("export", small, str(tmp_path / "npz"))
+    assert code == 0
+    assert "7 files written" in said
+
+    shard = next((Path(small) / "partitions").glob("*/*/descriptors/c/0/0/0/0"))
+    shard.write_bytes(shard.read_bytes()[:-3] + b"???")
+    code, said = command("verify", small)
+    assert code == 1
+    assert "partition" in said
+    assert command("verify", small, "--repair")[0] == 0
+    again = extract(str(photos), small, PLAIN.replace(dtype="int8", pca=32))
+    assert again.stored >= 1
+    code, said = command("verify", small)
+    assert (code, "0 problems" in said) == (0, True)
+    assert list_folder(str(tmp_path / "npz"), "directory") == ["cats", "dogs"]
