@@ -69,10 +69,11 @@ def decide_by_area(soft: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
 
 def _threshold(plane: np.ndarray) -> float:
     values = plane[plane > _HAZE]
-    area = int(values.sum())
-    if area == 0:
-        return 0.5
-    place = values.size - area
+    area = round(float(values.sum()))
+    if area >= values.size:
+        return 0.5 if area == 0 else _HAZE
+    # The next one below the area's share: whatever exceeds it is the object.
+    place = values.size - area - 1
     return float(np.clip(np.partition(values, place)[place], _HAZE, 0.5))
 
 
