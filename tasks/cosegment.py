@@ -92,7 +92,11 @@ def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfi
     if (earlier := finished(folder, key, SetReport)) is not None:
         return replace(earlier, reused=True)
     described = list(read_descriptors(opened, images.images))
-    joined = read_joined(opened, images.images, config) if config.rule == "consensus" else None
+    joined = (
+        read_joined(opened, images.images, config).descriptors
+        if config.rule == "consensus"
+        else None
+    )
     found = cosegment(described, config, joined)
     missing = _write_masks(described, found, folder, config)
     if config.pictures and config.also:
@@ -163,25 +167,35 @@ def cosegment(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Facets joined and reduced. axes: (D, C). descriptors: (rows, cols, C) for each image."""
+
+    axes: np.ndarray
+    descriptors: list[np.ndarray]
+
+
 def read_joined(
-    store: DescriptorStore, names: Sequence[str], config: CosegmentConfig
-) -> list[np.ndarray]:
+    store: DescriptorStore,
+    names: Sequence[str],
+    config: CosegmentConfig,
+    axes: np.ndarray | None = None,
+) -> Joined:
     """All facets of the settings joined, reduced to a few axes that keep their inner products.
 
-    Axes come from evenly spaced images, so memory grows by the reduced descriptors alone.
-
-    Returns:
-        (rows, cols, C) float32 for each image, unit length.
+    `axes` are those of an earlier run, or fitted on evenly spaced images, so memory grows by
+    the reduced descriptors alone (float32, unit length).
     """
 
     def read(name: str) -> np.ndarray:
         return join_facets([store.read(name, array) for array in config.arrays])
 
-    step = -(-len(names) // _AXES_IMAGES)
-    chosen = [_flat(read(name)) for name in names[::step]]
-    every = -(-sum(map(len, chosen)) // _AXES_PATCHES)
-    axes = principal_axes(np.concatenate(chosen)[::every])
-    return [unit(read(name) @ axes) for name in names]
+    if axes is None:
+        step = -(-len(names) // _AXES_IMAGES)
+        chosen = [_flat(read(name)) for name in names[::step]]
+        every = -(-sum(map(len, chosen)) // _AXES_PATCHES)
+        axes = principal_axes(np.concatenate(chosen)[::every])
+    return Joined(axes, [unit(read(name) @ axes) for name in names])
 
 
 def join_facets(facets: Sequence[np.ndarray]) -> np.ndarray:

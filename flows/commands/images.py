@@ -7,6 +7,7 @@ import click
 from flows.command import finish, run_flow, run_options
 from flows.options import config_options, read_config
 from tasks.config import CosegmentConfig, ExtractConfig
+from tasks.parts_config import PartsConfig
 
 
 @click.command()
@@ -58,3 +59,26 @@ def demo(out: str, runner: str, debug: bool, **options: Any) -> None:
     config = read_config(CosegmentConfig, options)
     summary = run_flow("demo", runner, debug, out=out, config=config)
     finish(summary.line, f"report: {summary.report}", summary.masks.missing)
+
+
+@click.command()
+@click.argument("images")
+@click.argument("out")
+@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
+@run_options
+@config_options(PartsConfig)
+def parts(
+    images: str, out: str, store: str | None, runner: str, debug: bool, **options: Any
+) -> None:
+    """Divide the object that a set of images shares into parts, the same in each of IMAGES.
+
+    One folder of images is one set, a folder of folders is many. Labels:
+    OUT/<set>/parts/<stem>.png, indexed, 0 background, 1..K parts, of the source image's size;
+    OUT/<set>/codebook.zarr finds the same parts in other images (--codebook).
+    """
+    config = read_config(PartsConfig, options)
+    summary = run_flow("parts", runner, debug, images=images, out=out, config=config, store=store)
+    for report in summary.sets:
+        for warning in report.warnings:
+            click.echo(f"{report.name}: {warning}", err=True)
+    finish(summary.line, f"parts: {out}/<set>/parts, report: {summary.report}", summary.missing)

@@ -1,0 +1,58 @@
+"""Images in, the parts of their common object out."""
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.extract import extract
+from flows.runner import default_runner, subflow
+from storage.files import join
+from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets
+from tasks.parts import parts_set
+from tasks.parts_config import PartsConfig
+from tasks.progress import gather
+from tasks.report_task import make_report
+from tasks.stored import stored_sets
+
+DEFAULTS = PartsConfig()
+
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    source = str(given["images"]).rstrip("/").rsplit("/", 1)[-1]
+    return f"parts of {source} with {given['config'].model}"
+
+
+@flow(name="parts", flow_run_name=_run_name, task_runner=default_runner())
+def parts(
+    images: str, out: str, config: PartsConfig = DEFAULTS, store: str | None = None
+) -> CosegmentSummary:
+    """Write ``OUT/<set>/parts/<stem>.png`` for every image, and the report.
+
+    Args:
+        images: one folder of images is one set, a folder of folders is many; any fsspec URL.
+        out: where results are written; any fsspec URL.
+        config: descriptors and method.
+        store: where the descriptors are or will be; by default OUT/store.
+
+    Raises:
+        ExceptionGroup: sets or partitions that failed after their retries; the others are done.
+    """
+    store = store or join(out, "store")
+    extracted = subflow(extract)(images, store, config.extraction())
+    sets = stored_sets(images, store)
+    futures = {
+        parts_set.with_options(task_run_name=f"{s.name}, {len(s.images)} images").submit(
+            store, s, out, config
+        ): len(s.images)
+        for s in sets
+    }
+    reports, errors = gather("finding parts", futures)
+    report = make_report(out, "parts")
+    summary = summarise_sets(out, report, extracted, reports)
+    publish_sets(summary)
+    if errors:
+        raise ExceptionGroup(
+            f"{len(errors)} of {len(sets)} sets failed; run again to do only those",
+            [error for error in errors if isinstance(error, Exception)],
+        )
+    return summary
