@@ -1,16 +1,17 @@
 """What the subcommands of `patchflow` share: options, running a flow, ending."""
 
+import contextlib
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import click
 
 from flows.terminal import json_option, print_done, print_failed, terminal
-from storage.errors import StorageError
+from storage.errors import StorageError, is_storage_fault
 from storage.weights import WeightsError
 
 # Errors whose message is written for users; anything else is a bug and shows its traceback.
@@ -43,7 +44,7 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
-    try:
+    with sentences(debug):
         import importlib
 
         from flows.runner import make_runner
@@ -55,8 +56,6 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
         flow = getattr(importlib.import_module(f"flows.{name}"), name)
         with prefect_api():
             outcome = flow.with_options(task_runner=task_runner)(**parameters)
-    except (*EXPECTED, ExceptionGroup) as error:
-        fail(error, debug)
     terminal().outcome = outcome
     return outcome
 
@@ -67,16 +66,39 @@ def _leave(number: int, frame: Any) -> None:  # noqa: ARG001
     os._exit(128 + number)
 
 
+@contextlib.contextmanager
+def sentences(debug: bool) -> Iterator[None]:
+    """End the command with `fail` at errors that are no bugs of ours."""
+    try:
+        yield
+    except (*EXPECTED, ExceptionGroup) as error:
+        fail(error, debug)
+    except Exception as error:
+        # Every cloud's library has exceptions of its own, which share no base.
+        if not is_storage_fault(error):
+            raise
+        fail(error, debug)
+
+
 def fail(error: BaseException, debug: bool) -> NoReturn:
     """End with status 1 and what went wrong, in one sentence for each cause."""
     if debug:
         traceback.print_exception(error)
     causes = [error.message] if isinstance(error, ExceptionGroup) else []
-    for cause in (error.exceptions if isinstance(error, ExceptionGroup) else (error,))[:5]:
-        text = str(cause.args[0]) if isinstance(cause, KeyError) and cause.args else str(cause)
-        causes.append(text or type(cause).__name__)
+    each = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+    causes += [_sentence(cause) for cause in each[:5]]
     print_failed(causes, debug)
     sys.exit(1)
+
+
+def _sentence(cause: BaseException) -> str:
+    text = str(cause.args[0]) if isinstance(cause, KeyError) and cause.args else str(cause)
+    if isinstance(cause, EXPECTED) or not is_storage_fault(cause):
+        return text or type(cause).__name__
+    return (
+        f"a storage place could not be reached ({type(cause).__name__}: {text}); check its URL, "
+        "endpoint and credentials, then run again"
+    )
 
 
 def finish(line: str, place: str, missing: tuple[tuple[str, str], ...] = ()) -> None:

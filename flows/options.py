@@ -1,5 +1,6 @@
 """Options of the command line, generated from the settings' models."""
 
+import difflib
 import types
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -55,6 +56,20 @@ def read_config(model: type[C], options: dict[str, Any]) -> C:
         raise click.UsageError("; ".join(lines)) from error
 
 
+class NearestChoice(click.Choice[str]):
+    """One of several words; a misspelt one is answered with the nearest."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """The word itself."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            near = difflib.get_close_matches(str(value), list(self.choices), n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            message = error.message.rstrip(".") + hint
+            raise click.BadParameter(message, ctx=ctx, param=param) from error
+
+
 class CommaSeparated(click.ParamType):
     """``1,2,3`` as a tuple."""
 
@@ -94,7 +109,7 @@ def _click_type(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = next(a for a in get_args(annotation) if a is not type(None))
     if get_origin(annotation) is Literal:
-        return click.Choice([str(a) for a in get_args(annotation)])
+        return NearestChoice([str(a) for a in get_args(annotation)])
     if get_origin(annotation) is tuple:
         return CommaSeparated(get_args(annotation)[0])
     return annotation if annotation in (int, float) else click.STRING

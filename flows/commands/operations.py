@@ -2,7 +2,7 @@
 
 import click
 
-from flows.command import EXPECTED, fail, finish, run_flow, run_options
+from flows.command import finish, run_flow, run_options, sentences
 
 
 @click.command()
@@ -29,7 +29,5 @@ def notify(block: str, debug: bool) -> None:
     """
     from tasks.notifications import notify_of_failures
 
-    try:
+    with sentences(debug):
         click.echo(f"failed runs go to {block} (automation {notify_of_failures(block)})")
-    except EXPECTED as error:
-        fail(error, debug)

@@ -2,7 +2,7 @@
 
 import click
 
-from flows.command import EXPECTED, fail, finish
+from flows.command import finish, sentences
 from flows.terminal import json_option, terminal
 
 
@@ -15,9 +15,7 @@ def report(out: str, title: str, debug: bool) -> None:
     """Make OUT/report/index.html again from the results under OUT."""
     from tasks.report import write_report
 
-    try:
+    with sentences(debug):
         terminal().outcome = summary = write_report(out, title=title)
-    except EXPECTED as error:
-        fail(error, debug)
     problems = tuple((problem, "left out of the report") for problem in summary.problems)
     finish(summary.line, f"report: {summary.url}", problems)

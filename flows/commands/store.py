@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from flows.command import EXPECTED, fail, finish, run_flow, run_options
+from flows.command import finish, run_flow, run_options, sentences
 
 
 @click.command()
@@ -14,10 +14,8 @@ def info(store: str, debug: bool) -> None:
     """Say what is in STORE."""
     from tasks.info import describe_store
 
-    try:
+    with sentences(debug):
         click.echo(describe_store(store))
-    except EXPECTED as error:
-        fail(error, debug)
 
 
 @click.command()
