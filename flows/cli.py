@@ -4,7 +4,7 @@ import click
 
 from flows.commands.discover import discover
 from flows.commands.evaluate import evaluate
-from flows.commands.images import cosegment, demo, extract, parts
+from flows.commands.images import cluster, cosegment, demo, extract, parts
 from flows.commands.operations import notify, pipeline
 from flows.commands.pairs import correspond
 from flows.commands.report import report
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, extract, cosegment, parts, discover, correspond, propagate),
+    *(demo, extract, cluster, cosegment, parts, discover, correspond, propagate),
     *(info, verify, compact, gc, export),
     *(pipeline, notify),
     *(evaluate, report, completion),

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tasks.config import CosegmentConfig, ExtractConfig
+from tasks.config import Config, CosegmentConfig
 
 
 class PartsConfig(CosegmentConfig):
@@ -34,7 +34,7 @@ class PartsConfig(CosegmentConfig):
     """A codebook.zarr of an earlier run: its parts are found again, under the same numbers."""
 
 
-class ClusterConfig(ExtractConfig):
+class ClusterConfig(Config):
     """How all descriptors of a store are clustered."""
 
     clusters: int | None = Field(default=None, ge=1)

@@ -7,7 +7,7 @@ import click
 from flows.command import finish, run_flow, run_options
 from flows.options import config_options, read_config
 from tasks.config import CosegmentConfig, ExtractConfig
-from tasks.parts_config import PartsConfig
+from tasks.parts_config import ClusterConfig, PartsConfig
 
 
 @click.command()
@@ -82,3 +82,19 @@ def parts(
         for warning in report.warnings:
             click.echo(f"{report.name}: {warning}", err=True)
     finish(summary.line, f"parts: {out}/<set>/parts, report: {summary.report}", summary.missing)
+
+
+@click.command()
+@click.argument("store")
+@click.argument("out")
+@run_options
+@config_options(ClusterConfig)
+def cluster(store: str, out: str, runner: str, debug: bool, **options: Any) -> None:
+    """Cluster every descriptor of STORE, whatever its size.
+
+    Writes OUT/codebook.zarr (centers, sizes), OUT/clusters.json (sizes and the images nearest
+    to each centre) and OUT/labels/<stem>.png (indexed, one pixel a patch).
+    """
+    config = read_config(ClusterConfig, options)
+    summary = run_flow("cluster", runner, debug, store=store, out=out, config=config)
+    finish(summary.line, f"codebook: {out}/codebook.zarr")
