@@ -128,7 +128,8 @@ def render_page(page: Page) -> dict[str, str]:
 def _headline(record: SetRecord) -> list[tuple[str, str]]:
     if record.kind == "benchmark":
         return _scores(record)
-    numbers = [(_unit(record), f"{len(record.images):,}")] if record.images else []
+    counted = record.images and _unit(record) not in record.numbers
+    numbers = [(_unit(record), f"{len(record.images):,}")] if counted else []
     if record.clusters:
         kept = sum(cluster.kept for cluster in record.clusters)
         numbers.append(("clusters kept", f"{kept} of {len(record.clusters)}"))
