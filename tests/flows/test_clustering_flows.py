@@ -1,0 +1,158 @@
+"""Clustering, co-segmentation and parts as flows, on a tiny model and drawn pictures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from flows.cluster import cluster
+from flows.cosegment import cosegment
+from flows.extract import extract
+from flows.parts import parts
+from storage.codebooks import read_codebook
+from storage.descriptors import DescriptorStore
+from storage.errors import StorageError
+from storage.results import read_indexed_png, read_mask
+from tasks.cluster import lloyd, plan_blocks
+from tasks.config import ExtractConfig
+from tasks.ops.kmeans import assign, mean_squared_distance
+from tasks.ops.patch_grid import unit
+from tasks.parts_config import ClusterConfig, PartsConfig
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+TINY = {
+    "model": "test_vit",
+    "weights": "random",
+    "layer": 3,
+    "facet": "key",
+    "stride": 8,
+    "size": 64,
+    "precision": "float32",
+}
+PARTS = PartsConfig(**TINY, also=("4.token",), parts=2, pictures=False, partition_size=4)
+
+
+@pytest.fixture
+def store(photos: Path, tmp_path: Path) -> str:
+    url = str(tmp_path / "store")
+    extract(str(photos), url, ExtractConfig(**TINY, partition_size=2))
+    return url
+
+
+def all_descriptors(url: str) -> np.ndarray:
+    opened = DescriptorStore.open(url)
+    names = [name for block in plan_blocks(opened) for name in block]
+    flat = [opened.read(name, "descriptors").astype(np.float32) for name in names]
+    return unit(np.concatenate([one.reshape(-1, one.shape[-1]) for one in flat]))
+
+
+def test_cluster_writes_a_codebook_that_labels_every_patch(store: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = cluster(store, str(out), ClusterConfig(clusters=3, spherical=False))
+    arrays, attributes = read_codebook(str(out / "codebook.zarr"))
+    opened = DescriptorStore.open(store)
+    sizes = np.zeros(3, int)
+    for name in opened.index():
+        raw = opened.read(name, "descriptors").astype(np.float32)
+        labels = assign(raw, arrays["centers"])
+        assert_array_equal(read_indexed_png(str(out / f"labels/{Path(name).stem}.png")), labels)
+        sizes += np.bincount(labels.ravel(), minlength=3)
+    assert_array_equal(arrays["sizes"], sizes)
+    assert summary.report.patches == sizes.sum()
+    assert attributes["error"] == pytest.approx(summary.report.error)
+    rows = json.loads((out / "clusters.json").read_text())
+    assert [row["patches"] for row in rows] == sizes.tolist()
+    assert all(np.diff([n["squared_distance"] for n in row["nearest"]]).min() >= 0 for row in rows)
+
+
+def test_lloyd_is_bit_equal_on_threads_and_on_any_number_of_workers(store: str) -> None:
+    points = all_descriptors(store)
+    config = ClusterConfig(clusters=4, steps=5, tolerance=0.0)
+    blocks = plan_blocks(DescriptorStore.open(store))
+    assert len(blocks) >= 4
+    seeds = points[:4]
+    centers, total, _ = lloyd(store, blocks, seeds, config)
+    assert total.inertia / len(points) == pytest.approx(mean_squared_distance(points, centers))
+    for workers in (1, 2):
+        with (
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=False,
+                dashboard_address=None,
+            ) as local,
+            Client(local) as client,
+        ):
+            far, far_total, _ = client.submit(lloyd, store, blocks, seeds, config).result()
+        assert_array_equal(far, centers)
+        assert far_total.inertia == total.inertia
+
+
+def test_an_empty_store_and_too_many_clusters_are_refused(store: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at most 256 clusters: add --no-label-maps"):
+        cluster(store, str(tmp_path / "o"), ClusterConfig(clusters=300))
+
+
+def test_parts_have_the_images_size_and_the_codebook_finds_them_again(
+    photos: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    store = str(tmp_path / "store")
+    parts(str(photos), str(first), PARTS, store)
+    again = PARTS.replace(codebook=str(first / "cats/codebook.zarr"))
+    parts(str(photos / "cats"), str(second), again, str(tmp_path / "other"))
+    for picture in sorted((photos / "cats").glob("*.png")):
+        labels = read_indexed_png(str(first / f"cats/parts/{picture.name}"))
+        mask = read_mask(str(first / f"cats/masks/{picture.name}"))
+        with Image.open(picture) as image:
+            assert labels.shape == image.size[::-1]
+        assert_array_equal(labels > 0, mask)
+        assert labels.max(initial=0) <= 2
+        assert_array_equal(read_indexed_png(str(second / f"cats/parts/{picture.name}")), labels)
+    centers = read_codebook(str(first / "cats/codebook.zarr"))[0]["centers"]
+    assert_allclose(read_codebook(str(second / "cats/codebook.zarr"))[0]["centers"], centers)
+
+
+def test_a_codebook_of_other_descriptors_is_refused(photos: Path, tmp_path: Path) -> None:
+    parts(str(photos / "dogs"), str(tmp_path / "a"), PARTS)
+    other = PARTS.replace(layer=2, codebook=str(tmp_path / "a/dogs/codebook.zarr"))
+    with pytest.raises(ExceptionGroup) as caught:
+        parts(str(photos / "dogs"), str(tmp_path / "b"), other)
+    assert isinstance(caught.value.exceptions[0], StorageError)
+    assert "made from other descriptors" in str(caught.value.exceptions[0])
+    missing = PARTS.replace(codebook=str(tmp_path / "none.zarr"))
+    with pytest.raises(ExceptionGroup) as caught:
+        parts(str(photos / "dogs"), str(tmp_path / "c"), missing)
+    assert "holds no codebook" in str(caught.value.exceptions[0])
+
+
+def odd_sets(folder: Path) -> None:
+    """One image; three identical ones; all black; each in a folder of its own."""
+    rng = np.random.default_rng(0)
+    noise = [Image.fromarray(rng.integers(0, 255, (64, 96, 3), np.uint8)) for _ in range(2)]
+    black = Image.fromarray(np.zeros((64, 96, 3), np.uint8))
+    for name, pictures in {
+        "one": noise[:1],
+        "same": noise[1:] * 3,
+        "black": [black] * 2,
+    }.items():
+        (folder / name).mkdir(parents=True)
+        for number, picture in enumerate(pictures):
+            picture.save(folder / name / f"{number}.png")
+
+
+def test_odd_sets_get_masks_and_a_warning_instead_of_a_traceback(tmp_path: Path) -> None:
+    odd_sets(tmp_path / "images")
+    out = tmp_path / "out"
+    summary = cosegment(str(tmp_path / "images"), str(out), PARTS)
+    reports = {report.name: report for report in summary.sets}
+    assert {name: r.masks for name, r in reports.items()} == {"one": 1, "same": 3, "black": 2}
+    assert "one image only" in reports["one"].warnings[0]
+    same = [read_mask(str(out / f"same/masks/{i}.png")) for i in range(3)]
+    assert_array_equal(same[0], same[1])
+    assert_array_equal(same[0], same[2])
