@@ -63,8 +63,8 @@ def leave_pictures(
             CurveRecord("Area over time, share of the frame", lines, high=max(1.1 * top, 1e-3)),
         ),
         numbers={
-            "frames": float(len(done)),
-            "objects": float(len(given.numbers)),
+            "frames": len(done),
+            "objects": len(given.numbers),
             "mean confidence": float(np.mean([state.confidence[i] for i in done])),
         },
         warnings=warnings,

@@ -179,9 +179,10 @@ def _shown(value: Value) -> str:
     return _number(value) if isinstance(value, float) else str(value)
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     """Three decimals, counts without any: 0.500, 1.000, 324."""
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
+    whole = isinstance(value, int) or (value.is_integer() and abs(value) > 1)
+    return f"{value:,.0f}" if whole else f"{value:.3f}"
 
 
 @cache

@@ -70,7 +70,7 @@ class ImageRecord:
     jaccard: float | None = None
     grid: GridRecord | None = None
     sketches: Mapping[str, str] = field(default_factory=dict)
-    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    numbers: Mapping[str, int | float | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -163,7 +163,7 @@ class SetRecord:
     matches: tuple[MatchRecord, ...] = ()
     sketches: tuple[SketchRecord, ...] = ()
     legend: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    numbers: Mapping[str, int | float | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     cases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -113,12 +113,12 @@ def test_pictures_are_small_and_layers_lie_over_the_image() -> None:
 
 
 def test_counts_are_shown_without_decimals(tmp_path: Path) -> None:
-    numbers = {"buddies": 1324, "pck": 1.0, "mean": 0.25, "gone": None}
+    numbers = {"buddies": 1324.0, "objects": 1, "pck": 1.0, "mean": 0.25, "gone": None}
     write_record(str(tmp_path / "p"), SetRecord("pair", "p", numbers=numbers))
     write_report(str(tmp_path))
     page = (tmp_path / "report" / "pages" / "p-pair.html").read_text()
     assert re.findall(r"<b>(.*?)</b><span>(.*?)</span>", page) == [
-        ("1,324", "buddies"), ("1.000", "pck"), ("0.250", "mean"),
+        ("1,324", "buddies"), ("1", "objects"), ("1.000", "pck"), ("0.250", "mean"),
     ]  # fmt: skip
 
 
