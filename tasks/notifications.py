@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from prefect.automations import Automation, EventTrigger, Posture, SendNotification
+from prefect.automations import AutomationCore, EventTrigger, Posture, SendNotification
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
@@ -42,7 +42,7 @@ def notify_of_failures(block: str) -> str:
         return str(client.create_automation(_automation(found.id)))
 
 
-def _automation(block_id: UUID) -> Automation:
+def _automation(block_id: UUID) -> AutomationCore:
     trigger = EventTrigger(
         expect=_EVENTS,
         match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -56,4 +56,4 @@ def _automation(block_id: UUID) -> Automation:
         within=timedelta(0),
     )
     send = SendNotification(block_document_id=block_id, subject=_SUBJECT, body=_BODY)
-    return Automation(name=NAME, trigger=trigger, actions=[send])
+    return AutomationCore(name=NAME, trigger=trigger, actions=[send])

@@ -37,7 +37,7 @@ def start_run(
 ) -> tuple[str, bool]:
     """Start `deployment` for this listing unless that was done; the run's name, and whether."""
     before = datetime.now(UTC)
-    run = run_deployment(
+    run: Any = run_deployment(
         deployment,
         parameters=parameters,
         timeout=0,

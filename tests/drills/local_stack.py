@@ -55,6 +55,7 @@ class Stack:
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "4",
             "OMP_NUM_THREADS": "1",
+            "PREFECT_LOGGING_LEVEL": "INFO",
             "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s",
             "FSSPEC_S3": json.dumps(local_servers.s3_settings(self.ports["s3"])),
             "PATCHFLOW_HOME": str(ROOT),

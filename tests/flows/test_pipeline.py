@@ -19,6 +19,7 @@ TINY: dict[str, Any] = {
     "weights": "random",
     "layer": 3,
     "saliency_layer": 5,
+    "also": [],
     "facet": "key",
     "stride": 16,
     "size": 32,

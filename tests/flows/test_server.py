@@ -25,6 +25,7 @@ TINY = {
     "weights": "random",
     "layer": 3,
     "saliency_layer": 5,
+    "also": [],
     "facet": "key",
     "size": 32,
     "stride": 16,
