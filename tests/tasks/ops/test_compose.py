@@ -39,13 +39,9 @@ def test_the_flip_mirrors_and_four_quarter_turns_restore() -> None:
     image[:, :4] = 250
     thing = cut_out(image, np.ones((9, 9), bool))
     background = np.zeros((9, 9, 3), np.uint8)
-    flipped = paste(
-        background, thing, centre=(4.5, 4.5), height=9, flip=True, softness=0
-    )
+    flipped = paste(background, thing, centre=(4.5, 4.5), height=9, flip=True, softness=0)
     assert_array_equal(flipped.image, image[:, ::-1])
-    quarter = paste(
-        background, thing, centre=(4.5, 4.5), height=9, degrees=90, softness=0
-    )
+    quarter = paste(background, thing, centre=(4.5, 4.5), height=9, degrees=90, softness=0)
     assert_array_equal(quarter.image, np.rot90(image))
 
 
@@ -54,8 +50,7 @@ def test_area_grows_with_the_square_of_the_scale() -> None:
     thing = cut_out(np.full((41, 41, 3), 77, np.uint8), disc)
     background = np.zeros((120, 120, 3), np.uint8)
     areas = [
-        paste(background, thing, centre=(60, 60), height=h, degrees=30).mask.sum()
-        for h in (41, 82)
+        paste(background, thing, centre=(60, 60), height=h, degrees=30).mask.sum() for h in (41, 82)
     ]
     assert areas[0] == pytest.approx(disc.sum(), rel=0.02)
     assert areas[1] == pytest.approx(4 * disc.sum(), rel=0.03)
@@ -66,9 +61,7 @@ def test_a_soft_edge_mixes_and_keeps_the_inside_untouched() -> None:
     pasted = paste(background, square(16), centre=(20, 20), height=16, softness=1.0)
     assert_array_equal(pasted.image[16:24, 16:24], np.broadcast_to(RED, (8, 8, 3)))
     assert_array_equal(pasted.image[:8], background[:8])
-    edge = pasted.image[20, 11:13, 0].astype(
-        int
-    )  # the edge lies between columns 11 and 12
+    edge = pasted.image[20, 11:13, 0].astype(int)  # the edge lies between columns 11 and 12
     assert 100 < edge[0] < 150 < edge[1] < 200
     assert pasted.mask.sum() == pytest.approx(256, abs=8)
 
@@ -95,18 +88,14 @@ def test_relight() -> None:
     image[0] = 60
     assert_array_equal(relight(image), image)
     assert_array_equal(relight(image, brightness=1.5)[:, 0, 0], [90, 150])
-    assert_array_equal(
-        relight(image, contrast=0.5)[:, 0, 0], [70, 90]
-    )  # about the mean, 80
+    assert_array_equal(relight(image, contrast=0.5)[:, 0, 0], [70, 90])  # about the mean, 80
     assert_array_equal(relight(image, warmth=1.0)[1, 0], [135, 100, 55])
     assert relight(image, brightness=5).max() == 255
 
 
 def test_errors() -> None:
     image = np.zeros((4, 5, 3), np.uint8)
-    with pytest.raises(
-        ValueError, match=r"mask of the image's size \(4, 5\), got \(5, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"mask of the image's size \(4, 5\), got \(5, 4\)"):
         cut_out(image, np.ones((5, 4), bool))
     with pytest.raises(ValueError, match="without a single pixel"):
         cut_out(image, np.zeros((4, 5), bool))
