@@ -1,18 +1,26 @@
 """Loading the state of a store: the newest index, and the commits that it does not cover."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from storage.errors import StoreCorruptError
 from storage.files import join, list_folder, open_filesystem
-from storage.index import EMPTY, StoreIndex, resolve
+from storage.index import EMPTY, PartitionInfo, StoreIndex, resolve
 from storage.layout import Commit
 from storage.snapshot import load_bucket, load_newest, load_whole
 
-__all__ = ["commit_file", "list_commits", "load_around", "load_state", "read_commits"]
+__all__ = [
+    "commit_file",
+    "list_commits",
+    "load_around",
+    "load_state",
+    "read_commits",
+    "recent_rate",
+]
 
 _BATCH = 256
 _TRIES = 3
+_RECENT = 16
 Value = TypeVar("Value")
 
 
@@ -53,6 +61,14 @@ def _while_files_vanish(load: Callable[[], Value]) -> Value:
 
 def _fresh(url: str, covered: frozenset[str]) -> list[Commit]:
     return read_commits(url, [key for key in list_commits(url) if key not in covered])
+
+
+def recent_rate(url: str, partitions: Iterable[PartitionInfo]) -> float | None:
+    """Images a second in one writer, over the newest partitions; None where there are none."""
+    newest = sorted(partitions, key=lambda info: info.attempt)[-_RECENT:]
+    commits = [c for c in read_commits(url, [info.id for info in newest]) if not c.replaces]
+    seconds = sum(commit.seconds for commit in commits)
+    return sum(len(commit.images) for commit in commits) / seconds if seconds else None
 
 
 def list_commits(url: str) -> list[str]:

@@ -138,6 +138,7 @@ class Commit:
         images: the rows, in order.
         marks: images that were planned here and are not stored.
         replaces: partitions whose living images were copied into this one.
+        seconds: from the beginning of the attempt to its commit; 0 for marks alone.
     """
 
     id: str
@@ -147,6 +148,7 @@ class Commit:
     images: tuple[ImageRecord, ...]
     marks: tuple[Mark, ...]
     replaces: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     def encode(self) -> bytes:
         """The file's bytes."""
@@ -160,6 +162,7 @@ class Commit:
                 "images": encode_columns(ImageRecord, self.images),
                 "marks": encode_columns(Mark, self.marks),
                 "replaces": self.replaces,
+                "seconds": self.seconds,
             }
         )
 
@@ -167,7 +170,10 @@ class Commit:
     def decode(cls, data: bytes, file: str) -> "Commit":
         """Parse a commit strictly; ``file`` is for the errors."""
         names = ("format", "id", "attempt", "grid", "arrays", "images", "marks", "replaces")
-        raw = decode_object(unseal(data, file), names, file)
+        content = unseal(data, file)
+        # Optional, since the first stores were written without it.
+        seconds = content.pop("seconds", 0.0) if isinstance(content, dict) else 0.0
+        raw = decode_object(content, names, file)
         check_format(raw["format"], file)
         return cls(
             id=_typed(raw, "id", str, file),
@@ -177,6 +183,7 @@ class Commit:
             images=tuple(decode_columns(ImageRecord, raw["images"], f"{file}, images")),
             marks=tuple(decode_columns(Mark, raw["marks"], f"{file}, marks")),
             replaces=tuple(_typed(raw, "replaces", list, file)),
+            seconds=float(_typed({"seconds": seconds}, "seconds", int | float, file)),
         )
 
 
@@ -290,10 +297,11 @@ def decode_object(raw: object, names: Sequence[str], file: str) -> dict[str, Any
     return raw
 
 
-def _typed(raw: Mapping[str, Any], name: str, kind: type, file: str) -> Any:
+def _typed(raw: Mapping[str, Any], name: str, kind: Any, file: str) -> Any:
     if not isinstance(raw[name], kind):
         raise StoreCorruptError(
-            f"{file}: field {name!r} should be a {kind.__name__}, got {raw[name]!r:.80}."
+            f"{file}: field {name!r} should be a {getattr(kind, '__name__', 'number')}, "
+            f"got {raw[name]!r:.80}."
         )
     return raw[name]
 

@@ -1,5 +1,6 @@
 """Writing one partition: shards whole, the commit last."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,7 @@ class PartitionWriter:
         self._count = len(partition.images) if count is None else count
         self.arrays = tuple(sorted(arrays, key=lambda spec: spec.name))
         self.attempt = new_attempt()
+        self._started = time.perf_counter()
         self._url = url
         self._group_url = join(url, "partitions", partition.id, self.attempt)
         self._planned = {image.ref.name: image for image in partition.images}
@@ -125,6 +127,7 @@ class PartitionWriter:
             tuple(self._records),
             marks,
             replaces,
+            round(time.perf_counter() - self._started, 3),
         )
         write_failures(self._url, commit.id, failures)
         return write_commit(self._url, commit)

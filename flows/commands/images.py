@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from flows.command import finish, run_flow, run_options
+from flows.command import finish, run_flow, run_options, sentences
 from flows.options import config_options, read_config
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.parts_config import ClusterConfig, PartsConfig
@@ -13,15 +13,25 @@ from tasks.parts_config import ClusterConfig, PartsConfig
 @click.command()
 @click.argument("images")
 @click.argument("store")
+@click.option("--dry-run", is_flag=True, help="Only print the plan: images, bytes, memory, time.")
 @run_options
 @config_options(ExtractConfig)
-def extract(images: str, store: str, runner: str, debug: bool, **options: Any) -> None:
+def extract(
+    images: str, store: str, dry_run: bool, runner: str, debug: bool, **options: Any
+) -> None:
     """Store descriptors of IMAGES in STORE.
 
     IMAGES: folder, glob, list file (.txt), or any fsspec URL of those. Images that STORE holds
     already are left alone; a run that was interrupted goes on where it stopped.
     """
     config = read_config(ExtractConfig, options)
+    if dry_run:
+        from tasks.forecast import forecast
+
+        with sentences(debug):
+            plan = forecast(images, store, config)
+        finish("\n".join(plan.lines), f"nothing was written to {store}")
+        return
     summary = run_flow("extract", runner, debug, images=images, store=store, config=config)
     finish(summary.line, f"store: {store}", summary.failures)
 

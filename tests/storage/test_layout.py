@@ -40,6 +40,7 @@ commits = st.builds(
     st.lists(records, max_size=3).map(tuple),
     st.lists(marks, max_size=3).map(tuple),
     many,
+    st.floats(0, 1e6),
 )
 
 
