@@ -83,7 +83,7 @@ def test_any_tiling_agrees_with_the_definition(
 
 
 def test_rows_and_columns_may_reach_differently() -> None:
-    query, context, labels = random_video(13, 1, 5, 9, labels=1)
+    query, context, _labels = random_video(13, 1, 5, 9, labels=1)
     ones = torch.eye(45, dtype=torch.float64).unflatten(0, (5, 9))
     seen = {}
     for neighbourhood in ("square", "circle"):
