@@ -40,7 +40,7 @@ from tasks.sets import ImageSet, result_stems, work_key
 from tasks.stored import ImageDescriptors, read_descriptors
 
 # Part of every result's key: raise it when the maths or the files change.
-CODE = "cosegment-2"
+CODE = "cosegment-3"
 SKETCH = "main"  # the inspector's source: the descriptors that were clustered
 _SKETCH_SAMPLE = 8
 _AXES_IMAGES, _AXES_PATCHES = 40, 6000  # that the joined descriptors' axes are fitted on
@@ -249,7 +249,7 @@ def _write_masks(
             missing.append((image.name, error.reason))
             continue
         soft = to_image_size(found.foreground[index], image.grid)
-        mask = refine(picture, soft, config.refinement)
+        mask = refine(picture, soft, config.refinement, strongest=config.strongest)
         stem = stems[image.name]
         path = f"masks/{stem}.png"
         write_mask(join(folder, path), mask)

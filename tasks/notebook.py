@@ -120,7 +120,9 @@ class DescribedImages:
         masks, rows = [], []
         for i, soft in enumerate(found.foreground):
             sharp = to_image_size(soft, self.described[i].grid)
-            masks.append(refine(self.pixels[i], sharp, config.refinement))
+            masks.append(
+                refine(self.pixels[i], sharp, config.refinement, strongest=config.strongest)
+            )
             rows.append((self.pixels[i], mask_overlay(self.pixels[i], masks[-1])))
         return Gallery(
             ("picture", "mask"), self.names, tuple(rows), tuple(masks), tuple(found.warnings)

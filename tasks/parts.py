@@ -176,7 +176,7 @@ def _write_parts(
             missing.append((image.name, error.reason))
             continue
         soft = to_image_size(found.foreground[index], image.grid)
-        mask = refine(picture, soft, config.refinement)
+        mask = refine(picture, soft, config.refinement, strongest=config.strongest)
         energies = part_energies(joined.descriptors[index], book)
         spread = (
             to_image_size(energies, image.grid) if len(book.centers) else np.zeros((*mask.shape, 0))

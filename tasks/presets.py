@@ -72,6 +72,7 @@ PRESETS: dict[str, Preset] = {
             "rule": "votes",
             "threshold": 0.065,
             "share": 0.75,
+            "strongest": 0.0,
             "refinement": "grabcut",
         },
         benchmark="MSRC, Internet300, PASCAL-VOC (Faktor & Irani), PASCAL-CO",

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from tasks.ops.kinds import Refinement
-from tasks.ops.refine import grabcut, refine
+from tasks.ops.refine import grabcut, refine, strong_regions
 
 
 def disc(noise: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -80,6 +80,28 @@ def test_large_images_are_refined_small_and_spread_back(method: Refinement) -> N
     mask = refine(large, soft, method)
     assert mask.shape == (1200, 1600)
     assert jaccard(mask, soft > 0.5) > 0.95
+
+
+def test_regions_stay_by_their_peak() -> None:
+    soft = np.zeros((5, 9), np.float32)
+    soft[1, 1:3], soft[1, 2] = 0.6, 0.9
+    soft[3, 5], soft[3, 7] = 0.8, 0.7
+    kept = np.zeros((5, 9), bool)
+    kept[1, 1:3] = True
+    assert_array_equal(strong_regions(soft, 0.9), kept)
+    kept[3, 5] = True
+    assert_array_equal(strong_regions(soft, 0.85), kept)  # 0.8 of 0.9 is 0.89, 0.7 is 0.78
+    assert_array_equal(strong_regions(soft, 0.0), soft > 0.5)
+    assert not strong_regions(np.full((3, 3), 0.4, np.float32), 0.5).any()
+
+
+def test_refinements_drop_weak_regions() -> None:
+    image, truth = disc()
+    soft = truth.astype(np.float32)
+    soft[5:25, 5:25] = 0.6
+    assert jaccard(refine(image, soft, "grabcut", strongest=0.85), truth) > 0.98
+    assert not refine(image, soft, "grabcut", strongest=0.85)[5:25, 5:25].any()
+    assert refine(image, soft, "none", strongest=0.85)[5:25, 5:25].all()
 
 
 def test_bad_calls_are_refused() -> None:
