@@ -19,7 +19,15 @@ from tasks.describe import describe
 from tasks.faults import STORAGE_RETRIES
 from tasks.ops.draw import palette
 from tasks.ops.kmeans import assign
-from tasks.ops.parts import PartCodebook, crop_boxes, find_parts, label_parts, part_energies
+from tasks.ops.parts import (
+    PartCodebook,
+    crop_boxes,
+    find_parts,
+    label_parts,
+    part_energies,
+    part_region,
+    pool_descriptors,
+)
 from tasks.ops.patch_grid import unit
 from tasks.ops.preprocess import to_image_size
 from tasks.ops.refine import refine
@@ -49,6 +57,8 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
     described = list(read_descriptors(opened, images.images))
     joined = read_joined(opened, images.images, config, known[0] if known else None)
     found = cosegment(described, config, joined.descriptors)
+    pooled = [pool_descriptors(one, config.pool) for one in joined.descriptors]
+    joined = Joined(joined.axes, pooled)
     book = known[1] if known else learn_parts(described, joined, found, config)
     write_parts_codebook(join(folder, CODEBOOK), joined.axes, book, config)
     missing = _write_parts(described, joined, found, book, folder, config)
@@ -121,7 +131,12 @@ def write_parts_codebook(
 
 def _identity(config: PartsConfig) -> dict[str, str]:
     facets = ",".join(f"{r.layer}.{r.facet}" for r in config.arrays.values())
-    return {"model": config.model, "weights": config.resolved_weights, "facets": facets}
+    return {
+        "model": config.model,
+        "weights": config.resolved_weights,
+        "facets": facets,
+        "pool": str(config.pool),
+    }
 
 
 def _crops(
@@ -142,7 +157,8 @@ def _crops(
     for view, mask in zip(describe(views, config.extraction()), masks, strict=True):
         at = view.grid.centers_xy().astype(int).clip(0, np.subtract(mask.shape[::-1], 1))
         facets = [view.arrays[name].astype(np.float32) for name in config.arrays]
-        found.append((_flat(unit(join_facets(facets) @ axes)), mask[at[:, 1], at[:, 0]] > 0.5))
+        pooled = pool_descriptors(unit(join_facets(facets) @ axes), config.pool)
+        found.append((_flat(pooled), mask[at[:, 1], at[:, 0]] > 0.5))
     return found
 
 
@@ -181,7 +197,9 @@ def _write_parts(
         spread = (
             to_image_size(energies, image.grid) if len(book.centers) else np.zeros((*mask.shape, 0))
         )
-        labels = label_parts(picture, spread, mask)
+        pitch = image.grid.stride[1] * image.grid.image[0] / image.grid.resized[0]
+        region = part_region(mask, soft > 0.5, config.margin * pitch)
+        labels = label_parts(picture, spread, region if mask.any() else mask)
         stem = stems[image.name]
         write_mask(join(folder, f"masks/{stem}.png"), mask)
         write_indexed_png(join(folder, f"parts/{stem}.png"), labels, colours)

@@ -26,6 +26,12 @@ class PartsConfig(CosegmentConfig):
     smallest_part: float = Field(default=0.05, ge=0, lt=1)
     """Parts below this share of the foreground are dissolved into the others."""
 
+    pool: int = Field(default=7, ge=1)
+    """Descriptors are averaged over this many patches a side before parts are told apart."""
+
+    margin: float = Field(default=1.0, ge=0)
+    """Parts reach this many patches beyond the mask: landmarks lie on outlines."""
+
     crops: int = Field(default=0, ge=0)
     """Random 95 % crops and their mirror images of each image that are added to the clustering
     of sets below 20 images; the paper takes 20 to 25. Each costs two passes of the model."""

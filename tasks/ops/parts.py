@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks.ops.crf import dense_crf
 from tasks.ops.kmeans import assign, elbow_kmeans, kmeans, squared_distances
+from tasks.ops.patch_grid import unit
 
 _SAMPLE = 20_000  # descriptors that a clustering is trained on
 _RESTARTS = 10
@@ -71,6 +72,34 @@ def find_parts(
         else (f"{len(centers)} parts instead of {parts}: the others were too small",)
     )
     return PartCodebook(_by_size(points, centers), found)
+
+
+def pool_descriptors(descriptors: np.ndarray, size: int) -> np.ndarray:
+    """Descriptors (rows, cols, C) averaged over `size` x `size` patches, unit length again.
+
+    A part is larger than a patch: what surrounds a patch tells a wheel in front from one behind.
+    Beyond the border the outermost patches are repeated.
+    """
+    if size <= 1:
+        return unit(descriptors)
+    values = np.ascontiguousarray(descriptors, dtype=np.float32)
+    return unit(cv2.blur(values, (size, size), borderType=cv2.BORDER_REPLICATE))
+
+
+def part_region(mask: np.ndarray, coarse: np.ndarray, margin: float) -> np.ndarray:
+    """Where parts are labelled: the refined mask and the coarse one, `margin` pixels wider.
+
+    Landmarks lie on outlines; a part that ended exactly there would miss half of them.
+
+    Args:
+        mask, coarse: (H, W) bool.
+    """
+    region = mask | coarse
+    radius = round(margin)
+    if radius < 1 or not region.any():
+        return region
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.dilate(region.astype(np.uint8), disc).astype(bool)
 
 
 def part_energies(descriptors: np.ndarray, book: PartCodebook) -> np.ndarray:

@@ -34,7 +34,9 @@ TINY = {
     "size": 64,
     "precision": "float32",
 }
-PARTS = PartsConfig(**TINY, also=("4.token",), parts=2, pictures=False, partition_size=4)
+PARTS = PartsConfig(
+    **TINY, also=("4.token",), parts=2, pool=3, margin=0, pictures=False, partition_size=4
+)
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_parts_have_the_images_size_and_the_codebook_finds_them_again(
         mask = read_mask(str(first / f"cats/masks/{picture.name}"))
         with Image.open(picture) as image:
             assert labels.shape == image.size[::-1]
-        assert_array_equal(labels > 0, mask)
+        assert (labels > 0)[mask].all()
         assert labels.max(initial=0) <= 2
         assert_array_equal(read_indexed_png(str(second / f"cats/parts/{picture.name}")), labels)
     centers = read_codebook(str(first / "cats/codebook.zarr"))[0]["centers"]

@@ -5,7 +5,15 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tasks.ops.kmeans import assign
-from tasks.ops.parts import PartCodebook, crop_boxes, find_parts, label_parts, part_energies
+from tasks.ops.parts import (
+    PartCodebook,
+    crop_boxes,
+    find_parts,
+    label_parts,
+    part_energies,
+    part_region,
+    pool_descriptors,
+)
 from tasks.ops.patch_grid import unit
 
 
@@ -83,6 +91,29 @@ def test_labels_follow_colours_inside_the_mask_only() -> None:
     assert (labels[5:35, 5:27] == 1).all()
     assert (labels[5:35, 33:55] == 2).all()
     assert set(np.unique(labels)) == {0, 1, 2}
+
+
+def test_pooled_descriptors_are_unit_means_of_the_neighbourhood() -> None:
+    rng = np.random.default_rng(1)
+    descriptors = unit(rng.normal(size=(6, 7, 5)))
+    pooled = pool_descriptors(descriptors, 3)
+    assert_allclose(pooled[2, 4], unit(descriptors[1:4, 3:6].mean(axis=(0, 1))), atol=1e-6)
+    corner = descriptors[[0, 0, 1, 1]][:, [0, 0, 1]]  # the outermost row and column repeated
+    expected = unit((2 * corner[0] + corner[2]).sum(axis=0))
+    assert_allclose(pooled[0, 0], expected, atol=1e-6)
+    assert_allclose(pool_descriptors(descriptors, 1), descriptors, atol=1e-6)
+
+
+def test_the_region_of_parts_is_wider_by_the_margin() -> None:
+    mask = np.zeros((21, 21), bool)
+    mask[10, 10] = True
+    coarse = np.zeros_like(mask)
+    wide = part_region(mask, coarse, 4.0)
+    rows, cols = np.nonzero(wide)
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (6, 14, 6, 14)
+    assert_array_equal(part_region(mask, coarse, 0.0), mask)
+    coarse[0, 0] = True
+    assert part_region(mask, coarse, 0.0)[0, 0]
 
 
 def test_crops_lie_inside_and_differ() -> None:
