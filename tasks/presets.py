@@ -57,6 +57,7 @@ PRESETS: dict[str, Preset] = {
         config=CosegmentConfig,
         settings={
             **_DINO_S8,
+            "dtype": "float16",
             "layer": 11,
             "facet": "key",
             "stride": 4,

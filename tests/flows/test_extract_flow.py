@@ -43,6 +43,7 @@ TINY = ExtractConfig(
     stride=8,
     size=64,
     precision="float32",
+    dtype="float16",
     batch=3,
     partition_size=3,
 )

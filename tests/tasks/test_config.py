@@ -61,7 +61,14 @@ def test_identity_is_what_is_computed_not_how() -> None:
     assert same.identity() == config.identity()
     assert not set(config.identity()) & EXECUTION_FIELDS
     assert set(ExtractConfig.model_fields) >= EXECUTION_FIELDS
-    changed = {"layer": 3, "facet": "key", "stride": 14, "size": 448, "fit": "pad", "dtype": "int8"}
+    changed = {
+        "layer": 3,
+        "facet": "key",
+        "stride": 14,
+        "size": 448,
+        "fit": "pad",
+        "dtype": "float32",
+    }
     changed |= {"saliency_heads": (0,), "attended": True, "interpolation": "lanczos"}
     for name, value in changed.items():
         assert config.replace(**{name: value}).identity() != config.identity(), name
