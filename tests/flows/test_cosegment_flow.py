@@ -1,0 +1,168 @@
+"""Co-segmentation as a flow: masks for every image, resumed, reported, and robust."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from random_photos import write_photo
+
+from flows.cosegment import cosegment
+from flows.runner import make_runner
+from storage.descriptors import DescriptorStore
+from storage.results import read_json
+from tasks import cosegment as cosegment_task
+from tasks.config import CosegmentConfig
+from tasks.ops.preprocess import to_image_size
+from tasks.stored import read_descriptors
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+TINY = CosegmentConfig(
+    model="test_vit",
+    weights="random",
+    layer=5,
+    facet="key",
+    stride=8,
+    size=64,
+    precision="float32",
+    sample_step=1,
+    max_clusters=4,
+    also=(),
+    rule="relative",
+    refinement="none",
+)
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+def masks(out: Path) -> dict[str, np.ndarray]:
+    return {str(p.relative_to(out)): pixels(p) for p in sorted(out.glob("*/masks/*.png"))}
+
+
+def test_masks_are_what_the_ops_give(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = cosegment(str(photos), str(out), TINY)
+    assert [(s.name, s.masks, s.missing) for s in summary.sets] == [
+        ("cats", 3, ()),
+        ("dogs", 4, ()),
+    ]
+    assert summary.line == "7 masks in 2 sets"
+    written = masks(out)
+    assert sorted(written) == sorted(
+        f"{path.parent.name}/masks/{path.stem}.png" for path in photos.rglob("*.png")
+    )
+    store = DescriptorStore.open(str(out / "store"))
+    for name in ("cats", "dogs"):
+        names = [n for n in store.index() if n.startswith(name)]
+        described = list(read_descriptors(store, sorted(names)))
+        found = cosegment_task.cosegment(described, TINY)
+        for image, soft in zip(described, found.foreground, strict=True):
+            mask = written[f"{name}/masks/{Path(image.name).stem}.png"]
+            assert mask.shape == pixels(photos / image.name).shape[:2]
+            assert mask.dtype == np.uint8
+            expected = np.where(to_image_size(soft, image.grid) > 0.5, 255, 0)
+            np.testing.assert_array_equal(mask, expected)
+    assert (out / "report" / "index.html").stat().st_size > 500
+    assert read_json(str(out / "cats" / "result.json"))["report"]["masks"] == 3
+
+
+def test_a_second_run_reuses_what_is_unchanged(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    first = cosegment(str(photos), str(out), TINY)
+    before = masks(out)
+    worked: list[str] = []
+    real = cosegment_task._write_masks
+
+    def watched(described: Any, found: Any, folder: str, *rest: Any) -> Any:
+        worked.append(Path(folder).name)
+        return real(described, found, folder, *rest)
+
+    monkeypatch.setattr(cosegment_task, "_write_masks", watched)
+    again = cosegment(str(photos), str(out), TINY)
+    assert worked == []
+    assert [s.reused for s in again.sets] == [True, True]
+    assert "2 unchanged since an earlier run" in again.line
+    assert [s.clusters for s in again.sets] == [s.clusters for s in first.sets]
+    for name, mask in masks(out).items():
+        np.testing.assert_array_equal(mask, before[name])
+    # A new picture concerns its own set alone, another setting both.
+    write_photo(photos / "cats" / "new.png", 77)
+    assert cosegment(str(photos), str(out), TINY).extraction.stored == 1
+    assert worked == ["cats"]
+    cosegment(str(photos), str(out), TINY.replace(ratio=1.2))
+    assert sorted(worked) == ["cats", "cats", "dogs"]
+
+
+def test_a_folder_of_images_is_one_set_named_after_it(photos: Path, tmp_path: Path) -> None:
+    summary = cosegment(str(photos / "cats"), str(tmp_path / "out"), TINY)
+    assert [(s.name, s.masks) for s in summary.sets] == [("cats", 3)]
+
+
+def test_threads_and_dask_write_the_same_masks(photos: Path, tmp_path: Path) -> None:
+    threads, dask = tmp_path / "threads", tmp_path / "dask"
+    cosegment(str(photos), str(threads), TINY)
+    runner = make_runner("dask")
+    summary = cosegment.with_options(task_runner=runner)(str(photos), str(dask), TINY)
+    assert summary.line == "7 masks in 2 sets"
+    one, other = masks(threads), masks(dask)
+    assert list(one) == list(other)
+    for name, mask in one.items():
+        np.testing.assert_array_equal(mask, other[name])
+
+
+def test_broken_pictures_are_named_and_the_rest_is_done(photos: Path, tmp_path: Path) -> None:
+    (photos / "cats" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    (photos / "dogs" / "empty.jpg").write_bytes(b"")
+    summary = cosegment(str(photos), str(tmp_path / "out"), TINY)
+    assert [name for name, _ in summary.missing] == ["cats/broken.png", "dogs/empty.jpg"]
+    assert summary.line == "7 masks in 2 sets, 2 images could not be used"
+    assert len(masks(tmp_path / "out")) == 7
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_pictures_of_one_colour(tmp_path: Path, colour: int) -> None:
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("L", (64, 48), colour).save(folder / f"{i}.png")
+    summary = cosegment(str(folder), str(tmp_path / "out"), TINY.replace(refinement="grabcut"))
+    assert summary.sets[0].masks == 3
+    found = masks(tmp_path / "out")
+    assert all(mask.shape == (48, 64) for mask in found.values())
+    # Equal pictures, equal masks.
+    first, *others = found.values()
+    for mask in others:
+        np.testing.assert_array_equal(mask, first)
+
+
+def test_a_set_of_one_picture(tmp_path: Path) -> None:
+    write_photo(tmp_path / "alone" / "a.png", 4)
+    summary = cosegment(str(tmp_path / "alone"), str(tmp_path / "out"), TINY)
+    assert (summary.sets[0].masks, len(masks(tmp_path / "out"))) == (1, 1)
+
+
+def test_one_failing_set_does_not_keep_the_others(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cosegment_task._write_masks
+
+    def wrong(described: Any, found: Any, folder: str, *rest: Any) -> Any:
+        if folder.endswith("cats"):
+            raise TypeError("a bug")
+        return real(described, found, folder, *rest)
+
+    monkeypatch.setattr(cosegment_task, "_write_masks", wrong)
+    with pytest.raises(ExceptionGroup, match="1 of 2 sets failed; run again") as caught:
+        cosegment(str(photos), str(tmp_path / "out"), TINY)
+    assert [str(error) for error in caught.value.exceptions] == ["a bug"]
+    assert {name.split("/")[0] for name in masks(tmp_path / "out")} == {"dogs"}
+    monkeypatch.setattr(cosegment_task, "_write_masks", real)
+    again = cosegment(str(photos), str(tmp_path / "out"), TINY)
+    assert [(s.name, s.reused) for s in again.sets] == [("cats", False), ("dogs", True)]
