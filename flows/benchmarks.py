@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.discover_config import DiscoverConfig
+from tasks.match_config import MatchConfig
 from tasks.video_config import PropagateConfig
 
 
@@ -73,5 +74,29 @@ BENCHMARKS: dict[str, Benchmark] = {
         "flows.evaluate_discovery:evaluate_discovery",
         "classes",
         "Object discovery on 19,817 images of COCO train2014 (Vo et al. 2020): CorLoc.",
+    ),
+    "pf-willow": Benchmark(
+        MatchConfig,
+        "flows.evaluate_match:evaluate_keypoints",
+        "classes",
+        "PF-WILLOW of Ham et al. 2016: PCK over the box of the keypoints.",
+    ),
+    "pf-pascal": Benchmark(
+        MatchConfig,
+        "flows.evaluate_match:evaluate_keypoints",
+        "classes",
+        "PF-PASCAL of Ham et al. 2018: PCK over the image.",
+    ),
+    "spair71k": Benchmark(
+        MatchConfig,
+        "flows.evaluate_match:evaluate_keypoints",
+        "classes",
+        "SPair-71k of Min et al. 2019, test split: PCK over the object's box.",
+    ),
+    "ap-10k": Benchmark(
+        MatchConfig,
+        "flows.evaluate_match:evaluate_keypoints",
+        "classes",
+        "AP-10K of Yu et al. 2021: PCK over the animal's box, neighbours of a species paired.",
     ),
 }

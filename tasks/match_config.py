@@ -54,6 +54,9 @@ class MatchConfig(ExtractConfig):
     seed: int = 0
     """Of the alignment and of k-means."""
 
+    block: int = Field(default=64, ge=1)
+    """Pairs of images in one task."""
+
 
 class CorrespondConfig(MatchConfig):
     """How a few good, well-spread correspondences are chosen."""
@@ -63,9 +66,6 @@ class CorrespondConfig(MatchConfig):
 
     threshold: float = Field(default=0.05, ge=0, le=1)
     """Both patches of a correspondence must be more salient than this."""
-
-    block: int = Field(default=64, ge=1)
-    """Pairs of images in one task."""
 
     pictures: bool = True
     """Draw every pair, and leave its pictures for the report."""

@@ -31,6 +31,10 @@ from tasks.ops.transfer import (
 )
 from tasks.stored import read_descriptors
 
+# A mirrored source must agree with the target this much better: objects that are nearly
+# symmetric would otherwise turn at random.
+_CLEARLY = 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -128,7 +132,7 @@ def compare(source: View, target: View, config: MatchConfig) -> Comparison:
     if not (config.align and config.mirror):
         return plain
     turned = _compare(source.mirror(), target, config)
-    return max(plain, turned, key=_agreement)
+    return turned if _agreement(turned) > _CLEARLY * _agreement(plain) else plain
 
 
 def find_matches(source: View, target: View, config: CorrespondConfig) -> Matches:

@@ -1,0 +1,42 @@
+"""Benchmarks of matching: keypoints of one image found in another, dense flow."""
+
+from typing import Any, cast
+
+from prefect import flow
+from prefect.utilities.annotations import quote
+
+from flows.benchmarks import Choice
+from flows.extract import extract
+from storage.files import join
+from tasks.benchmarks.keypoints import load
+from tasks.benchmarks.pck_scores import block_folder, score, transfer_block
+from tasks.match_config import MatchConfig
+from tasks.progress import gather
+from tasks.scores import Scores
+from tasks.stored import stored_weights
+
+
+@flow(name="evaluate-keypoints", flow_run_name="{benchmark}")
+def evaluate_keypoints(
+    benchmark: str, root: str, out: str, config: MatchConfig, choice: Choice
+) -> Scores:
+    """Carry the keypoints of every pair over and count those that arrive."""
+    chosen = load(benchmark, root, choice.names, choice.limit)
+    store = join(out, "store")
+    extract(root, store, config.extraction(), only=chosen.names)
+    size = config.block
+    blocks = [chosen.pairs[i : i + size] for i in range(0, len(chosen.pairs), size)]
+    futures = {
+        transfer_block.with_options(
+            task_run_name=f"pairs {i * size + 1} to {i * size + len(block)}"
+        ).submit(store, cast(Any, quote(block)), block_folder(out, i), config): len(block)
+        for i, block in enumerate(blocks)
+    }
+    reports, errors = gather("transferring keypoints", futures)
+    if errors:
+        raise ExceptionGroup(
+            f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those",
+            [error for error in errors if isinstance(error, Exception)],
+        )
+    found = [pair for report in reports for pair in report.pairs]
+    return score(cast(Any, quote(chosen)), cast(Any, quote(found)), stored_weights(store))

@@ -1,0 +1,56 @@
+"""Keypoints of one image in, the same points in another out."""
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from flows.extract import extract
+from storage.files import join
+from tasks.correspond import plan_pairs
+from tasks.match_config import MatchConfig
+from tasks.summary import ExtractionSummary
+from tasks.transfer import TransferReport, transfer_keypoints
+
+DEFAULTS = MatchConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSummary:
+    """The outcome of one run."""
+
+    out: str
+    extraction: ExtractionSummary
+    report: TransferReport
+
+    @property
+    def line(self) -> str:
+        """One sentence for the terminal."""
+        return f"{self.report.points} points, mean confidence {self.report.confidence:.2f}"
+
+
+@flow(name="transfer", flow_run_name="transfer {keypoints} from {a} to {b}")
+def transfer(
+    a: str,
+    b: str,
+    keypoints: str,
+    out: str,
+    config: MatchConfig = DEFAULTS,
+    store: str | None = None,
+) -> TransferSummary:
+    """Write OUT/keypoints.csv: the points of image `a` where they lie in image `b`.
+
+    Raises:
+        ValueError: more than one image on a side, an image that cannot be read, or keypoints
+            without columns x,y.
+    """
+    store = store or join(out, "store")
+    plan = plan_pairs(a, b, out)
+    if len(plan.pairs) != 1:
+        raise ValueError(f"transfer takes one image on each side; got {len(plan.pairs)} pairs")
+    extracted = extract(plan.images, store, config.extraction())
+    if extracted.failures:
+        name, reason = extracted.failures[0]
+        raise ValueError(f"{name} cannot be read: {reason}")
+    return TransferSummary(
+        out, extracted, transfer_keypoints(store, plan.pairs[0], keypoints, out, config)
+    )

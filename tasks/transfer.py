@@ -1,0 +1,70 @@
+"""Keypoints of one image carried to another."""
+
+import csv
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from prefect import task
+
+from storage.descriptors import DescriptorStore
+from storage.files import join, read_bytes
+from storage.images import read_image
+from storage.results import write_csv, write_rgb
+from tasks.correspond import ImagePair
+from tasks.faults import STORAGE_RETRIES
+from tasks.match_config import MatchConfig
+from tasks.matching import compare, transfer_points, views_of
+from tasks.ops.draw_layout import match_picture
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReport:
+    """What became of the keypoints. confidence: their mean."""
+
+    points: int
+    confidence: float
+
+
+@task(name="transfer-keypoints", tags=["patchflow-correspond"], **STORAGE_RETRIES)
+def transfer_keypoints(
+    store: str, pair: ImagePair, keypoints: str, out: str, config: MatchConfig
+) -> TransferReport:
+    """Write keypoints.csv, with x, y in the target image, and transfer.png.
+
+    Raises:
+        ValueError: keypoints without columns x,y, or with a value that is no number.
+    """
+    rows = read_keypoints(keypoints)
+    xy = np.array([[float(row["x"]), float(row["y"])] for row in rows])
+    source, target = views_of(DescriptorStore.open(store), [pair.source, pair.target], config)
+    points = transfer_points(compare(source, target, config), xy, config)
+    others = [name for name in rows[0] if name not in ("x", "y", "confidence")]
+    table = [
+        [*(row[name] for name in others), *map(float, p.round(2)), round(float(c), 4)]
+        for row, p, c in zip(rows, points.xy, points.confidence, strict=True)
+    ]
+    write_csv(join(out, "keypoints.csv"), [*others, "x", "y", "confidence"], table)
+    pictures = read_image(source.ref), read_image(target.ref)
+    write_rgb(join(out, "transfer.png"), match_picture(*pictures, xy, points.xy))
+    return TransferReport(len(rows), float(points.confidence.mean()))
+
+
+def read_keypoints(url: str) -> list[dict[str, str]]:
+    """Rows of a CSV with at least the columns x and y, pixels of the original image.
+
+    Raises:
+        ValueError: other columns, no rows, or values that are no numbers.
+    """
+    rows = list(csv.DictReader(io.StringIO(read_bytes(url).decode("utf-8-sig"))))
+    if not rows or not {"x", "y"} <= set(rows[0]):
+        got = list(rows[0]) if rows else "no rows"
+        raise ValueError(f"{url}: expected a table with the columns x,y; got {got}")
+    for number, row in enumerate(rows, start=1):
+        try:
+            values = float(row["x"]), float(row["y"])
+        except (TypeError, ValueError):
+            values = (float("nan"),) * 2
+        if not np.isfinite(values).all():
+            raise ValueError(f"{url}, row {number}: x and y must be numbers; got {row}")
+    return rows
