@@ -1,91 +1,130 @@
-"""No mask given: the salient object of a clip, found over a sample of its frames."""
+"""No mask given: the object of a clip that is salient and moves, over a sample of its frames."""
 
 import hashlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from storage.errors import StorageError
 from storage.results import VOC_PALETTE
-from storage.sources import ImageRef
-from storage.videos import Clip, Frame, read_frames
-from tasks.config import CosegmentConfig
-from tasks.cosegment import cosegment
-from tasks.describe import describe
+from storage.videos import Clip, read_frames
+from tasks.config import ExtractConfig
+from tasks.describe import Described, describe, model_of
 from tasks.given_masks import GivenMasks
+from tasks.ops.kmeans import assign, elbow_kmeans
+from tasks.ops.motion import own_motion, salient_and_moving
+from tasks.ops.patch_grid import unit
 from tasks.ops.preprocess import to_image_size
 from tasks.ops.refine import refine
-from tasks.stored import ImageDescriptors
+from tasks.ops.voting import soft_foreground, vote_salient
 from tasks.video_config import PropagateConfig
 
-_SAMPLE = 12  # frames: enough for a set, few enough that their cost is that of a second of video
+_SAMPLE = 12  # frames: enough for a set, few enough that they cost less than a second of video
 _RATIO = 2.0  # frames of one clip share their background, which must not pass for the object
 
 
-def salient_masks(clip: Clip, config: PropagateConfig) -> tuple[GivenMasks, tuple[str, ...]]:
-    """The mask of the object that the sampled frames share, on the frame that shows it best.
+class _Sample(NamedTuple):
+    """A frame, and its neighbour in time; None where there is none."""
 
-    The sample is co-segmented like a set of images; the frame is the one whose foreground is
-    most salient against its background. Returns the mask, and warnings.
+    number: int
+    name: str
+    pixels: np.ndarray
+    neighbour: np.ndarray | None
+
+
+def salient_masks(clip: Clip, config: PropagateConfig) -> tuple[GivenMasks, tuple[str, ...]]:
+    """The mask of the clip's object, on the sampled frame that shows it best.
+
+    The sample is clustered like a set of images (Amir et al. 2021, section 4.1); clusters are
+    kept by the geometric mean of saliency and motion. The frame is the one in which the
+    foreground stands out most. Returns the mask, and warnings.
 
     Raises:
-        StorageError: no frame could be read, or nothing in the clip is salient.
+        StorageError: no frame could be read, or nothing in the clip stands out.
     """
-    frames = [frame for frame in _sampled(clip) if frame.pixels is not None]
-    pictures = [frame.pixels for frame in frames if frame.pixels is not None]
-    if not frames:
+    sample = list(_sampled(clip))
+    if not sample:
         raise StorageError(f"{clip.url}: none of its frames can be read")
-    settings = _settings(config)
-    described = [
-        ImageDescriptors(
-            name=frame.name,
-            ref=ImageRef(frame.name, "", 0, ""),
-            grid=item.grid,
-            descriptors=item.arrays["descriptors"].astype(np.float32),
-            saliency=item.arrays["saliency"].astype(np.float32),
-            cls=None,
-        )
-        for frame, item in zip(frames, describe(pictures, settings), strict=True)
-    ]
-    found = cosegment(described, settings)
-    contrast = [
-        _contrast(foreground > 0.5, image.saliency)
-        for foreground, image in zip(found.foreground, described, strict=True)
-    ]
+    described = describe([frame.pixels for frame in sample], _settings(config))
+    scores = [_score(frame, item) for frame, item in zip(sample, described, strict=True)]
+    foreground = _foreground(described, scores)
+    contrast = [_contrast(f > 0.5, s) for f, s in zip(foreground, scores, strict=True)]
     best = int(np.argmax(contrast))
-    soft = to_image_size(found.foreground[best], described[best].grid)
-    mask = refine(pictures[best], soft, settings.refinement)
+    # Patches of a kept cluster that neither stand out nor move are most likely of another thing.
+    gate = np.clip(scores[best] / max(2 * float(scores[best].mean()), 1e-9), 0, 1)
+    grid = described[best].grid
+    soft = to_image_size(foreground[best], grid) * to_image_size(gate, grid)
+    mask = refine(sample[best].pixels, soft, "grabcut")
     if not mask.any():
         raise StorageError(
             f"{clip.url}: nothing in it stands out as an object. Give a mask with --mask."
         )
     digest = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
-    note = f"no mask given: followed what is salient in frame {frames[best].name}"
-    masks = {frames[best].index: mask.astype(np.uint8)}
-    return GivenMasks(masks, (1,), VOC_PALETTE.copy(), digest), (note, *found.warnings)
+    note = f"no mask given: followed what is salient in frame {sample[best].name}"
+    masks = {sample[best].number: mask.astype(np.uint8)}
+    return GivenMasks(masks, (1,), VOC_PALETTE.copy(), digest), (note,)
 
 
-def _settings(config: PropagateConfig) -> CosegmentConfig:
+def _settings(config: PropagateConfig) -> ExtractConfig:
+    """Last-layer keys, as in co-segmentation, at a size that shows the object whole."""
     shared = ("model", "weights", "weights_sha256", "device", "precision")
-    return CosegmentConfig(
-        **{name: getattr(config, name) for name in shared}, rule="relative", ratio=_RATIO
+    return ExtractConfig(
+        **{name: getattr(config, name) for name in shared},
+        layer=model_of(config).depth - 1,
+        facet="key",
+        stride=model_of(config).patch,
+        size=252,
     )
 
 
-def _contrast(inside: np.ndarray, saliency: np.ndarray) -> float:
-    """Mean saliency within minus without; lowest where either is empty."""
+def _score(frame: _Sample, item: Described) -> np.ndarray:
+    saliency = item.arrays["saliency"].astype(np.float32)
+    motion = None
+    if frame.neighbour is not None and frame.neighbour.shape == frame.pixels.shape:
+        motion = own_motion(frame.pixels, frame.neighbour, item.grid.shape)
+    return salient_and_moving(saliency, motion)
+
+
+def _foreground(described: list[Described], scores: list[np.ndarray]) -> list[np.ndarray]:
+    """(rows, cols) soft foreground of each frame."""
+    units = [unit(item.arrays["descriptors"]) for item in described]
+    points = np.concatenate([u.reshape(-1, u.shape[-1]) for u in units])
+    clustering = elbow_kmeans(points, max_clusters=15, elbow=0.975, sample_step=4, seed=0)
+    labels = [assign(u, clustering.centers) for u in units]
+    votes = vote_salient(
+        labels, scores, clusters=len(clustering.centers), rule="relative", ratio=_RATIO
+    )
+    kept = votes.kept
+    if not kept.any():
+        kept = np.arange(len(clustering.centers)) == int(np.argmax(votes.saliency))
+    return [soft_foreground(u, clustering.centers, kept) for u in units]
+
+
+def _contrast(inside: np.ndarray, score: np.ndarray) -> float:
+    """Mean score within minus without; lowest where either is empty."""
     if not inside.any() or inside.all():
         return -1.0
-    return float(saliency[inside].mean() - saliency[~inside].mean())
+    return float(score[inside].mean() - score[~inside].mean())
 
 
-def _sampled(clip: Clip) -> Iterator[Frame]:
-    """About `_SAMPLE` frames, evenly spaced, the first and the last among them."""
+def _sampled(clip: Clip) -> Iterator[_Sample]:
+    """About `_SAMPLE` frames, evenly spaced, each with the next one (the last: the one before)."""
     count = clip.count or sum(1 for _ in read_frames(clip))
     wanted = np.unique(np.linspace(0, count - 1, min(_SAMPLE, count)).round().astype(int)).tolist()
-    if clip.images:
-        for index in wanted:
-            yield next(read_frames(clip, index))
-        return
-    chosen = set(wanted)
-    yield from (frame for frame in read_frames(clip) if frame.index in chosen)
+    pairs = {i: i + 1 if i + 1 < count else i - 1 for i in wanted}
+    needed = {i for i in (*pairs, *pairs.values()) if 0 <= i < count}
+    frames = _read(clip, needed)
+    for index, neighbour in pairs.items():
+        if index in frames:
+            name, pixels = frames[index]
+            yield _Sample(index, name, pixels, frames.get(neighbour, ("", None))[1])
+
+
+def _read(clip: Clip, needed: set[int]) -> dict[int, tuple[str, np.ndarray]]:
+    chosen = (
+        (next(read_frames(clip, index)) for index in sorted(needed))
+        if clip.images
+        else (frame for frame in read_frames(clip) if frame.index in needed)
+    )
+    return {f.index: (f.name, f.pixels) for f in chosen if f.pixels is not None}

@@ -174,6 +174,17 @@ def test_an_object_that_leaves_is_gone_and_found_again(tmp_path: Path) -> None:
     assert jaccard(scene(6)[1] > 0, found["00006"] > 0) > 0.6
 
 
+def test_without_a_mask_something_is_followed_through_all_frames(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "walk")
+    report = run(clip, None, tmp_path / "out")
+    assert report.frames == FRAMES
+    assert "followed what is salient in frame" in report.warnings[0]
+    found = masks_of(tmp_path / "out")
+    # Random weights see no objects, but motion does: some of the mask lies on the block.
+    best = max(jaccard(scene(i)[1] > 0, m > 0) for i, m in enumerate(found.values()))
+    assert best > 0.2
+
+
 def test_errors_say_what_to_do(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "walk", 2)
     nothing = write_mask(tmp_path / "nothing.png", np.zeros((HEIGHT, WIDTH), np.uint8))
