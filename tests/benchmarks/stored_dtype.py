@@ -1,9 +1,9 @@
 """What a smaller store costs in accuracy.
 
 `python tests/benchmarks/stored_dtype.py DATA OUT [LIMIT]`: PCK on DATA/PF-WILLOW and Jaccard on
-DATA/PASCAL-coseg (the first LIMIT images of a class) with the same descriptors stored as
-float16, int8 and along fewer principal axes, beside the bytes of a 56x56x384 map, measured on
-disk. Everything goes through a real store and the program's own evaluation of co-segmentation.
+DATA/PASCAL-coseg (the first LIMIT images of a class; 0 for none) with the same descriptors
+stored as float16, int8 and along fewer principal axes, beside the bytes of a 56x56x384 map,
+measured on disk. Everything goes through a real store and the program's own evaluation.
 """
 
 import csv
@@ -142,7 +142,7 @@ def main(data: Path, out: Path, limit: str) -> None:
         store = base if whole else repacked(base, str(folder / "willow"), config)
         scores = pck(store, pairs, config)
         coseg = folder / "coseg"
-        if not whole:
+        if not whole and limit != "0":
             first = DescriptorStore.open(str(out / "float16" / "coseg" / "store"))
             repacked(first, str(coseg / "store"), CosegmentConfig(**settings))
         options = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
