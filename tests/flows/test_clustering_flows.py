@@ -86,7 +86,7 @@ def test_lloyd_is_bit_equal_on_threads_and_on_any_number_of_workers(store: str) 
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=False,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
             ) as local,
             Client(local) as client,
         ):
