@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prefect import flow
 
 from flows.extract import extract
+from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.correspond import PairReport, correspond_block, plan_pairs
 from tasks.match_config import CorrespondConfig
@@ -39,7 +40,7 @@ class CorrespondSummary:
         return f"{count} matches in {len(self.pairs)} pairs of images{again}"
 
 
-@flow(name="correspond", flow_run_name="correspond {a} and {b}")
+@flow(name="correspond", flow_run_name="correspond {a} and {b}", task_runner=default_runner())
 def correspond(
     a: str,
     b: str,
@@ -63,7 +64,7 @@ def correspond(
     """
     store = store or join(out, "store")
     plan = plan_pairs(a, b, out, pairs)
-    extracted = extract(plan.images, store, config.extraction())
+    extracted = subflow(extract)(plan.images, store, config.extraction())
     known = stored_names(store)
     usable = [p for p in plan.pairs if p.source in known and p.target in known]
     blocks = [tuple(usable[i : i + config.block]) for i in range(0, len(usable), config.block)]

@@ -7,6 +7,7 @@ from prefect.utilities.annotations import quote
 
 from flows.benchmarks import Choice
 from flows.extract import extract
+from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.benchmarks.keypoints import load
 from tasks.benchmarks.pck_scores import block_folder, score, transfer_block
@@ -16,14 +17,14 @@ from tasks.scores import Scores
 from tasks.stored import stored_weights
 
 
-@flow(name="evaluate-keypoints", flow_run_name="{benchmark}")
+@flow(name="evaluate-keypoints", flow_run_name="{benchmark}", task_runner=default_runner())
 def evaluate_keypoints(
     benchmark: str, root: str, out: str, config: MatchConfig, choice: Choice
 ) -> Scores:
     """Carry the keypoints of every pair over and count those that arrive."""
     chosen = load(benchmark, root, choice.names, choice.limit)
     store = join(out, "store")
-    extract(root, store, config.extraction(), only=chosen.names)
+    subflow(extract)(root, store, config.extraction(), only=chosen.names)
     size = config.block
     blocks = [chosen.pairs[i : i + size] for i in range(0, len(chosen.pairs), size)]
     futures = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prefect import flow
 
 from flows.extract import extract
+from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.correspond import plan_pairs
 from tasks.match_config import MatchConfig
@@ -28,7 +29,11 @@ class TransferSummary:
         return f"{self.report.points} points, mean confidence {self.report.confidence:.2f}"
 
 
-@flow(name="transfer", flow_run_name="transfer {keypoints} from {a} to {b}")
+@flow(
+    name="transfer",
+    flow_run_name="transfer {keypoints} from {a} to {b}",
+    task_runner=default_runner(),
+)
 def transfer(
     a: str,
     b: str,
@@ -47,7 +52,7 @@ def transfer(
     plan = plan_pairs(a, b, out)
     if len(plan.pairs) != 1:
         raise ValueError(f"transfer takes one image on each side; got {len(plan.pairs)} pairs")
-    extracted = extract(plan.images, store, config.extraction())
+    extracted = subflow(extract)(plan.images, store, config.extraction())
     if extracted.failures:
         name, reason = extracted.failures[0]
         raise ValueError(f"{name} cannot be read: {reason}")

@@ -1,0 +1,45 @@
+"""A point of one image in, the most similar patches of a whole store out."""
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from flows.runner import default_runner
+from tasks.search import SearchReport, search_store, write_hits
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSummary:
+    """The outcome of one run."""
+
+    out: str
+    report: SearchReport
+
+    @property
+    def line(self) -> str:
+        """One sentence for the terminal."""
+        return f"{len(self.report.hits)} hits among {self.report.patches} patches"
+
+
+@flow(
+    name="search",
+    flow_run_name="search {store} for {point} of {image}",
+    task_runner=default_runner(),
+)
+def search(
+    store: str,
+    image: str,
+    out: str,
+    point: tuple[float, float],
+    hits: int = 100,
+    every_patch: bool = False,
+) -> SearchSummary:
+    """Write OUT/hits.csv and the contact sheet OUT/hits.png.
+
+    Args:
+        store: a descriptor store. image: the query; it need not be in the store.
+        point: (x, y) in pixels of the query.
+        hits: how many to list. every_patch: not only the best patch of each image.
+    """
+    found = search_store(store, image, point, hits, every_patch=every_patch)
+    return SearchSummary(out, write_hits(store, found, out))
