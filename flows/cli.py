@@ -6,7 +6,7 @@ from flows.commands.discover import discover
 from flows.commands.evaluate import evaluate
 from flows.commands.images import cluster, cosegment, demo, extract, parts
 from flows.commands.operations import notify, pipeline
-from flows.commands.pairs import correspond
+from flows.commands.pairs import correspond, search, transfer
 from flows.commands.report import report
 from flows.commands.store import compact, export, gc, info, verify
 from flows.commands.videos import propagate
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, extract, cluster, cosegment, parts, discover, correspond, propagate),
+    *(demo, extract, cluster, cosegment, parts, discover, correspond, transfer, search, propagate),
     *(info, verify, compact, gc, export),
     *(pipeline, notify),
     *(evaluate, report, completion),

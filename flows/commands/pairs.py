@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from flows.command import finish, run_flow, run_options
-from flows.options import config_options, read_config
-from tasks.match_config import CorrespondConfig
+from flows.options import CommaSeparated, config_options, read_config
+from tasks.match_config import CorrespondConfig, MatchConfig
 
 
 @click.command()
@@ -40,3 +40,60 @@ def correspond(
     for warning in summary.warnings:
         click.echo(warning, err=True)
     finish(summary.line, f"matches: {out}, report: {summary.report}", summary.extraction.failures)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.argument("keypoints")
+@click.argument("out")
+@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
+@run_options
+@config_options(MatchConfig)
+def transfer(
+    a: str,
+    b: str,
+    keypoints: str,
+    out: str,
+    store: str | None,
+    runner: str,
+    debug: bool,
+    **options: Any,
+) -> None:
+    """Carry the points in KEYPOINTS, a CSV with the columns x,y in image A, to image B.
+
+    OUT/keypoints.csv has x,y in pixels of B and confidence; other columns are kept.
+    """
+    config = read_config(MatchConfig, options)
+    given = {"a": a, "b": b, "keypoints": keypoints, "out": out, "config": config, "store": store}
+    summary = run_flow("transfer", runner, debug, **given)
+    finish(summary.line, f"keypoints: {out}/keypoints.csv")
+
+
+@click.command()
+@click.argument("store")
+@click.argument("image")
+@click.argument("out")
+@click.option("--point", type=CommaSeparated(float), required=True, help="X,Y in IMAGE, pixels.")
+@click.option("--hits", default=100, help="How many to list.")
+@click.option("--every-patch", is_flag=True, help="Not only the best patch of each image.")
+@run_options
+def search(
+    store: str,
+    image: str,
+    out: str,
+    point: tuple[float, ...],
+    hits: int,
+    every_patch: bool,
+    runner: str,
+    debug: bool,
+) -> None:
+    """Find the patches of a whole STORE that look like the one at a point of IMAGE.
+
+    OUT/hits.csv: rank,image,x,y,similarity; OUT/hits.png: crops of the first hits.
+    """
+    if len(point) != 2:
+        raise click.UsageError("--point: expected X,Y")
+    given = {"store": store, "image": image, "out": out, "point": point, "hits": hits}
+    summary = run_flow("search", runner, debug, **given, every_patch=every_patch)
+    finish(summary.line, f"hits: {out}/hits.csv", summary.report.missing)
