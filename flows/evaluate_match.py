@@ -30,7 +30,7 @@ def evaluate_keypoints(
     futures = {
         transfer_block.with_options(
             task_run_name=f"pairs {i * size + 1} to {i * size + len(block)}"
-        ).submit(store, cast(Any, quote(block)), block_folder(out, i), config): len(block)
+        ).submit(store, block, block_folder(out, i), config): len(block)
         for i, block in enumerate(blocks)
     }
     reports, errors = gather("transferring keypoints", futures)
