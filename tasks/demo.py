@@ -9,7 +9,7 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 from storage.files import join
 from storage.results import read_mask
 from tasks.cosegment_summary import CosegmentSummary
-from tasks.demo_sets import DemoSet, DemoSets, write_demo_sets
+from tasks.demo_sets import DemoClip, DemoSet, DemoSets, write_demo_sets
 from tasks.inline import data_uri
 from tasks.ops.metrics import jaccard
 from tasks.report_records import SET_FILE, read_record, write_record
@@ -41,6 +41,11 @@ class DemoSummary:
 def draw_sets(root: str) -> DemoSets:
     """Write the demo's pictures and their truth below `root`."""
     return write_demo_sets(root)
+
+
+def first_mask(clip: DemoClip) -> str:
+    """URL of the mask of the clip's first frame."""
+    return join(clip.truth, f"{0:05d}.png")
 
 
 @task(name="score-sets")

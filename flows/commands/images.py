@@ -62,12 +62,15 @@ def cosegment(
 
 @click.command()
 @click.option("--out", default="demo-out", help="Where to write; any fsspec URL.")
+@click.option(
+    "--tour/--no-tour", default=True, help="Also parts, a matched pair and a clip's masks."
+)
 @run_options
 @config_options(CosegmentConfig)
-def demo(out: str, runner: str, debug: bool, **options: Any) -> None:
+def demo(out: str, tour: bool, runner: str, debug: bool, **options: Any) -> None:
     """Run the whole chain on photographs that come with installed packages, and measure it."""
     config = read_config(CosegmentConfig, options)
-    summary = run_flow("demo", runner, debug, out=out, config=config)
+    summary = run_flow("demo", runner, debug, out=out, config=config, tour=tour)
     finish(summary.line, f"report: {summary.report}", summary.masks.missing)
 
 
