@@ -165,7 +165,8 @@ class ExtractConfig(Config):
     @property
     def computed_dtype(self) -> Literal["float16", "float32"]:
         """Type in which descriptors leave the model, before they are projected or quantised."""
-        return "float32" if self.dtype == "float32" else "float16"
+        # Minor axes are finer than float16's steps along the major ones.
+        return "float32" if self.dtype == "float32" or self.pca is not None else "float16"
 
     @property
     def request(self) -> FacetRequest:
