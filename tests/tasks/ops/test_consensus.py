@@ -22,7 +22,7 @@ def a_set(images: int = 8, seed: int = 0) -> tuple[np.ndarray, ...]:
     image's clutter has one of its own.
     """
     rng = np.random.default_rng(seed)
-    kind = np.tile(np.repeat([0, 1, 2], [60, 25, 15]), images)
+    kind = np.tile(np.repeat([0, 1, 2], [60, 30, 10]), images)
     image = np.repeat(np.arange(images), 100)
     axes = np.where(kind < 2, kind, 2 + image)
     descriptors = unit(np.eye(24)[axes] + 0.08 * rng.normal(size=(len(axes), 24)))
