@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,7 @@ def fill(bucket: Path) -> None:
 
 
 def schedule_soon(api: httpx.Client, deployment: dict[str, Any]) -> None:
-    anchor = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
-    soon = {"interval": 86_400, "anchor_date": anchor, "timezone": "UTC"}
+    soon = {"cron": "* * * * *", "timezone": "UTC"}
     created = api.post(
         f"deployments/{deployment['id']}/schedules", json=[{"schedule": soon, "active": True}]
     )
