@@ -58,8 +58,13 @@ def failed(name: str, flow: str, place: str, error: BaseException, seconds: floa
     causes: Sequence[BaseException] = (error,)
     if isinstance(error, BaseExceptionGroup):
         causes = (error, *error.exceptions[:3])
-    texts = [str(c.args[0]) if c.args else type(c).__name__ for c in causes]
+    # An ExceptionGroup and a KeyError add to their text what is of no use here.
+    texts = [str(c.args[0]) if _is_dressed(c) else str(c) or type(c).__name__ for c in causes]
     return StepOutcome(name, flow, False, place, "; ".join(texts), None, (), seconds)
+
+
+def _is_dressed(error: BaseException) -> bool:
+    return bool(error.args) and isinstance(error, BaseExceptionGroup | KeyError)
 
 
 @task(name="summarise", task_run_name="summary")

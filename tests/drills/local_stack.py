@@ -31,9 +31,13 @@ def postgres_binary(name: str) -> str | None:
 
 @dataclass
 class Stack:
-    """folder: of logs, data and buckets. env: what a user's shell would hold."""
+    """folder: of logs, data and buckets. env: what a user's shell would hold.
+
+    ttl: how long the Dask scheduler waits for a sign of life of a worker.
+    """
 
     folder: Path
+    ttl: str = "300s"
     ports: dict[str, int] = field(default_factory=dict)
     parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -56,7 +60,6 @@ class Stack:
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "4",
             "OMP_NUM_THREADS": "1",
             "PREFECT_LOGGING_LEVEL": "INFO",
-            "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s",
             "FSSPEC_S3": json.dumps(local_servers.s3_settings(self.ports["s3"])),
             "PATCHFLOW_HOME": str(ROOT),
             "PATCHFLOW_POOL": POOL,
@@ -108,7 +111,9 @@ class Stack:
     def start_scheduler(self) -> None:
         port = str(self.ports["scheduler"])
         options = ["--host", "127.0.0.1", "--port", port, "--no-dashboard"]
-        self._start("scheduler", [*_module("distributed.cli.dask_scheduler"), *options])
+        command = [*_module("distributed.cli.dask_scheduler"), *options]
+        # Too short a time loses workers that only load a model on a busy machine.
+        self._start("scheduler", command, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": self.ttl})
         self._await_port("scheduler")
 
     def start_dask_worker(self, number: int) -> None:
@@ -191,10 +196,10 @@ class Stack:
 
 
 @contextlib.contextmanager
-def whole_stack(workers: int = 2, deployed: bool = True) -> Iterator[Stack]:
+def whole_stack(workers: int = 2, deployed: bool = True, ttl: str = "300s") -> Iterator[Stack]:
     """Everything started, and with `deployed` all deployments and a worker of their pool."""
     folder = Path(tempfile.mkdtemp(prefix="patchflow-stack-"))
-    stack = Stack(folder)
+    stack = Stack(folder, ttl)
     try:
         stack.start_s3()
         stack.start_postgres()

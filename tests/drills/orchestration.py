@@ -137,7 +137,7 @@ def drill(stack: local_stack.Stack, name: str, limit: float = 300) -> dict[str, 
 
 def main(names: list[str]) -> int:
     bad = 0
-    with local_stack.whole_stack(deployed=False) as stack:
+    with local_stack.whole_stack(deployed=False, ttl="30s") as stack:
         local_servers.configure("s3", local_servers.s3_settings(stack.ports["s3"]))
         fill(stack.folder / "s3" / "bucket" / "photos")
         for name in names or DRILLS:
