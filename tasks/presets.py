@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.config import Config, CosegmentConfig
+from tasks.discover_config import DiscoverConfig
 from tasks.video_config import PropagateConfig
 
 _DINO_S8 = {"model": "vit_small_patch8_224.dino", "weights": "hub", "position_resize": "dino"}
@@ -168,6 +169,55 @@ PRESETS: dict[str, Preset] = {
         benchmark="DAVIS-2017 val, J&F",
         published="73.6",
         source="DINOv3, arXiv 2508.10104",
+    ),
+    "lost-fullres": Preset(
+        config=DiscoverConfig,
+        settings={
+            **_DINO_S16,
+            "layer": 11,
+            "facet": "key",
+            "stride": 16,
+            "fit": "native",
+            "method": "lost",
+            "neighbours": 100,
+            "center": False,
+        },
+        benchmark="CorLoc on VOC07 / VOC12 / COCO20k",
+        published="61.9 / 64.0 / 50.7",
+        source="Siméoni et al. 2021, arXiv 2109.14279",
+    ),
+    "tokencut-fullres": Preset(
+        config=DiscoverConfig,
+        settings={
+            **_DINO_S16,
+            "layer": 11,
+            "facet": "key",
+            "stride": 16,
+            "fit": "native",
+            "method": "token_cut",
+            "tau": 0.2,
+            "by_saliency": False,
+        },
+        benchmark="CorLoc on VOC07 / VOC12 / COCO20k",
+        published="68.8 / 72.1 / 58.8",
+        source="Wang et al. 2022, arXiv 2202.11539",
+    ),
+    "tokencut-lift448": Preset(
+        config=DiscoverConfig,
+        settings={
+            **_DINO_S16,
+            "layer": 11,
+            "facet": "key",
+            "stride": 16,
+            "fit": "square",
+            "size": 448,
+            "method": "token_cut",
+            "tau": 0.2,
+            "by_saliency": False,
+        },
+        benchmark="CorLoc on VOC07 / VOC12 / COCO20k",
+        published="68.27 / 71.64 / 57.99 (COCO with tau 0.3)",
+        source="LiFT, arXiv 2403.14625",
     ),
 }
 
