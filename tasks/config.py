@@ -249,7 +249,7 @@ class CosegmentConfig(ExtractConfig):
     """Rules consensus and relative: a salient cluster's mean saliency over the set's mean, at
     least."""
 
-    spread: float = Field(default=1.5, ge=0)
+    spread: float = Field(default=1.25, ge=0)
     """Rule consensus: salient patches stay while their likeness to the other images' is at most
     this many standard deviations below the set's mean."""
 

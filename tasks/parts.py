@@ -38,7 +38,7 @@ from tasks.reuse import finished, mark_finished
 from tasks.sets import ImageSet, result_stems, work_key
 from tasks.stored import ImageDescriptors, read_descriptors
 
-CODE = "parts-2"
+CODE = "parts-3"
 CODEBOOK = "codebook.zarr"
 _SMALL_SET = 20  # images; larger sets have variety enough
 

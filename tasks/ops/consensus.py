@@ -43,8 +43,8 @@ def consensus_foreground(
     image: np.ndarray,
     *,
     ratio: float = 1.25,
-    spread: float = 1.5,
-    penalty: float = 0.3,
+    spread: float = 1.25,
+    penalty: float = 1.0,
     clusters: Sequence[int] = CLUSTERS,
     seed: int = 0,
 ) -> Consensus:
