@@ -9,8 +9,17 @@ from typing import Any
 
 from tasks.config import Config, CosegmentConfig
 from tasks.discover_config import DiscoverConfig
+from tasks.match_config import CorrespondConfig, MatchConfig
 from tasks.video_config import PropagateConfig
 
+_PLAIN_MATCHING = {
+    "dtype": "float16",
+    "also": (),
+    "hierarchy": 0,
+    "align": False,
+    "mirror": False,
+    "window": 0,
+}
 _DINO_S8 = {"model": "vit_small_patch8_224.dino", "weights": "hub", "position_resize": "dino"}
 _DINO_S16 = {"model": "vit_small_patch16_224.dino", "weights": "hub", "position_resize": "dino"}
 # DINO's label propagation (arXiv 2104.14294, appendix); DINOv3's differs in three settings.
@@ -54,6 +63,59 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
+    "amir2021-corr": Preset(
+        config=CorrespondConfig,
+        settings={
+            **_DINO_S8,
+            **_PLAIN_MATCHING,
+            "layer": 9,
+            "facet": "key",
+            "stride": 4,
+            "size": 224,
+            "fit": "short",
+            "multiple": 1,
+            "interpolation": "lanczos",
+            "saliency_heads": _PAPER_HEADS,
+            "hierarchy": 2,
+            "pairs": 10,
+            "threshold": 0.05,
+        },
+        benchmark="SPair-71k, 360 pairs",
+        published="not comparable: users replicate 6 to 10 points less than the paper",
+        source="Amir et al. 2021, arXiv 2112.05814",
+    ),
+    "asic-spair224": Preset(
+        config=MatchConfig,
+        settings={
+            **_DINO_S8,
+            **_PLAIN_MATCHING,
+            "layer": 9,
+            "facet": "key",
+            "stride": 4,
+            "size": 224,
+            "fit": "pad",
+        },
+        benchmark="SPair-71k test, PCK@0.1",
+        published="33.3 (mean over 18 categories; 35.0 pooled)",
+        source="Gupta et al. 2023 (ASIC), arXiv 2303.16201",
+    ),
+    "sddino-dinov2-840": Preset(
+        config=MatchConfig,
+        settings={
+            **_PLAIN_MATCHING,
+            "model": "vit_base_patch14_dinov2.lvd142m",
+            "weights": "hub",
+            "position_resize": "dinov2",
+            "layer": 11,
+            "facet": "token",
+            "stride": 14,
+            "size": 840,
+            "fit": "pad",
+        },
+        benchmark="SPair-71k test, PCK@0.1",
+        published="55.6",
+        source="Zhang et al. 2023 (SD-DINO), arXiv 2305.15347",
+    ),
     "amir2021-coseg": Preset(
         config=CosegmentConfig,
         settings={
