@@ -11,7 +11,7 @@ products are summed along the columns of both grids, then along the rows, which 
 additions a level of 9.
 
 Products run in float32 whatever the descriptors are stored in: rounded to half precision, the
-nearest of near-equal neighbours changes (`half_precision` in tests/benchmarks has the share).
+nearest of near-equal neighbours changes.
 """
 
 from collections.abc import Iterator

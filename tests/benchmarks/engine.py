@@ -3,7 +3,7 @@
     python tests/benchmarks/engine.py --model vit_small_patch8_224.dino --stride 4 --batch 64
 
 Weights are random: the rate does not depend on them, the cosine to float32 does and is
-measured on real weights by `tests/benchmarks/precision.py`. Rules: warm-up, synchronised
+measured on real weights by `tests/tasks/test_describe.py`. Rules: warm-up, synchronised
 device, median and quartiles over rounds, hardware and versions printed.
 """
 
