@@ -32,6 +32,8 @@ KIND_LABELS: dict[Kind, str] = {
 }
 _FRONT_LAYERS = ("parts", "overlay", "objects", "boxes", "image")
 # Everything from the report's own folder, from a disk or from where the report is served.
+# One transparent pixel, for pictures that are chosen later: an empty src counts as broken.
+BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 POLICY = (
     "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; "
     "style-src 'self' file:; script-src 'self' file:; base-uri 'none'; form-action 'none'"
@@ -194,6 +196,6 @@ def _environment() -> Environment:
         trim_blocks=True,
     )
     environment.globals.update(
-        policy=POLICY, swatch=_swatch, numeric=_numeric_columns, shown=_shown
+        policy=POLICY, blank=BLANK, swatch=_swatch, numeric=_numeric_columns, shown=_shown
     )
     return environment
