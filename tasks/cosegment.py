@@ -9,7 +9,7 @@ from prefect import task
 
 from storage.descriptors import DescriptorStore
 from storage.errors import UnreadableImageError
-from storage.files import join
+from storage.files import join, list_folder, remove
 from storage.images import read_image
 from storage.results import write_mask
 from tasks.config import EXECUTION_FIELDS, CosegmentConfig
@@ -89,7 +89,8 @@ def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfi
     settings = config.model_dump(mode="json", exclude=set(EXECUTION_FIELDS))
     key = work_key(opened, images.images, settings, CODE)
     folder = join(out, images.name)
-    if (earlier := finished(folder, key, SetReport)) is not None:
+    masks = [f"masks/{stem}.png" for stem in result_stems(images.images).values()]
+    if (earlier := finished(folder, key, SetReport, masks)) is not None:
         return replace(earlier, reused=True)
     described = list(read_descriptors(opened, images.images))
     joined = (
@@ -110,7 +111,10 @@ def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfi
         warnings=found.warnings,
         seconds=time.perf_counter() - started,
     )
-    mark_finished(folder, key, report)
+    for stale in set(list_folder(join(folder, "masks"))) - {m.rpartition("/")[2] for m in masks}:
+        remove(join(folder, "masks", stale))  # of an image that has left the set
+    if not missing:
+        mark_finished(folder, key, report)
     return report
 
 

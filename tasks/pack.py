@@ -37,6 +37,9 @@ def pack(
         if config.dtype == "int8":
             packed[name], packed[name + SCALE_SUFFIX] = quantise(values)
         else:
+            if config.dtype == "float16":
+                # Artefact tokens of large models can pass its range; infinity spoils cosines.
+                values = np.clip(values, -65504, 65504)
             packed[name] = values.astype(config.dtype)
     return packed
 
@@ -64,27 +67,30 @@ def ensure_bases(store: str, partitions: Sequence[Partition], config: ExtractCon
         return
     if all(read_basis(store, name) is not None for name in config.arrays):
         return
-    samples = _sample(partitions, config)
+    samples, images = _sample(partitions, config)
     for name, sample in samples.items():
         fitted = fit_axes(sample, config.pca)
-        basis = Basis(fitted.axes, fitted.explained, fitted.variance, _SAMPLE_IMAGES, len(sample))
+        basis = Basis(fitted.axes, fitted.explained, fitted.variance, images, len(sample))
         write_basis(store, basis, name)
 
 
-def _sample(partitions: Sequence[Partition], config: ExtractConfig) -> dict[str, np.ndarray]:
-    """Patches of images spread evenly over the plan, for every facet."""
+def _sample(
+    partitions: Sequence[Partition], config: ExtractConfig
+) -> tuple[dict[str, np.ndarray], int]:
+    """Patches of images spread evenly over the plan, for every facet, and how many images."""
     refs = [image.ref for partition in partitions for image in partition.images]
-    step = max(1, len(refs) // _SAMPLE_IMAGES)
+    chosen = np.linspace(0, len(refs) - 1, min(len(refs), _SAMPLE_IMAGES)).round().astype(int)
     found: dict[str, list[np.ndarray]] = {name: [] for name in config.arrays}
-    for ref in refs[::step][:_SAMPLE_IMAGES]:
-        for name, patches in _patches(ref, config).items():
+    for number in chosen.tolist():
+        for name, patches in _patches(refs[number], config).items():
             found[name].append(patches)
     if not all(found.values()):
         raise StorageError(
             f"none of {min(len(refs), _SAMPLE_IMAGES)} sampled images could be read, so no "
             "principal axes can be fitted. Store them without pca, or mend the source."
         )
-    return {name: _thin(np.concatenate(patches)) for name, patches in found.items()}
+    thinned = {name: _thin(np.concatenate(patches)) for name, patches in found.items()}
+    return thinned, len(found["descriptors"])
 
 
 def _patches(ref: ImageRef, config: ExtractConfig) -> dict[str, np.ndarray]:
@@ -97,4 +103,4 @@ def _patches(ref: ImageRef, config: ExtractConfig) -> dict[str, np.ndarray]:
 
 
 def _thin(patches: np.ndarray) -> np.ndarray:
-    return patches[:: max(1, len(patches) // _SAMPLE_PATCHES)]
+    return patches[:: max(1, -(-len(patches) // _SAMPLE_PATCHES))]

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,36 +27,55 @@ class ImageSet:
 
 
 def group_sets(names: Iterable[str], source: str) -> list[ImageSet]:
-    """Group image names by their folder; those directly in the source are named after it."""
+    """Group image names by their folder; those directly in the source are named after it.
+
+    Every set has a folder of its own below OUT, and none lies in one that flows use themselves.
+    """
     groups: dict[str, list[str]] = {}
     for name in names:
         folder = str(PurePosixPath(name).parent)
         groups.setdefault(folder, []).append(name)
-    root = PurePosixPath(source.rstrip("/").split("://")[-1]).stem or "images"
-    if any(char in root for char in "*?["):
-        root = "images"
-    return [
-        ImageSet(_folder(root if folder == "." else folder), tuple(sorted(members)))
-        for folder, members in sorted(groups.items())
-    ]
+    sets: list[ImageSet] = []
+    taken: set[str] = set()
+    # Subfolders first: they keep their names, the source's own images give way.
+    for folder, members in sorted(groups.items(), key=lambda group: (group[0] == ".", group)):
+        wanted = _source_name(source) if folder == "." else folder
+        first = wanted.partition("/")[0]
+        if first in RESERVED:
+            wanted = f"{first}-set" + wanted.removeprefix(first)
+        unique = next(n for n in _numbered(wanted) if n not in taken)
+        taken.add(unique)
+        sets.append(ImageSet(unique, tuple(sorted(members))))
+    return sorted(sets, key=lambda images: images.name)
 
 
-def _folder(name: str) -> str:
-    return f"{name}-set" if name in RESERVED else name
+def _source_name(source: str) -> str:
+    last = PurePosixPath(source.rstrip("/").split("://")[-1]).name
+    if last in ("", ".", "..") or any(char in last for char in "*?["):
+        return "images"
+    return last.removesuffix(".txt").removesuffix(".tar") or "images"
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in count(2))
 
 
 def result_stems(names: Iterable[str]) -> dict[str, str]:
-    """Image name to the stem of its result files: its own stem, or where two images share one
-    (a.jpg and a.png) the whole file name.
+    """Image name to the stem of its result files: its own stem, or where that of another image
+    clashes (a.jpg and a.png) the whole file name, in the end with a number.
     """
-    stems: dict[str, list[str]] = {}
-    for name in names:
-        stems.setdefault(PurePosixPath(name).stem, []).append(name)
-    return {
-        name: stem if len(members) == 1 else PurePosixPath(name).name
-        for stem, members in stems.items()
-        for name in members
-    }
+    ordered = list(names)
+    shared = Counter(PurePosixPath(name).stem for name in ordered)
+    stems: dict[str, str] = {}
+    alone = [name for name in ordered if shared[PurePosixPath(name).stem] == 1]
+    taken: set[str] = set()
+    for name in (*alone, *(name for name in ordered if name not in set(alone))):
+        path = PurePosixPath(name)
+        wanted = path.stem if shared[path.stem] == 1 else path.name
+        stems[name] = next(stem for stem in _numbered(wanted) if stem not in taken)
+        taken.add(stems[name])
+    return {name: stems[name] for name in ordered}
 
 
 def work_key(
