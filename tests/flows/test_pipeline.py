@@ -169,7 +169,7 @@ def test_failures_are_sent_to_a_block_of_the_users() -> None:
     block = CustomWebhookNotificationBlock(
         name="drill", url="http://127.0.0.1:9/secret-canary", json_data={"text": "{{body}}"}
     )
-    block.save("drill")
+    block.save("drill", _sync=True)
     notify_of_failures("custom-webhook/drill")
     notify_of_failures("custom-webhook/drill")
     with get_client(sync_client=True) as client:
