@@ -9,7 +9,7 @@ from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.correspond import PairReport, correspond_block, plan_pairs
 from tasks.match_config import CorrespondConfig
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
 from tasks.stored import stored_names
 from tasks.summary import ExtractionSummary
@@ -77,9 +77,7 @@ def correspond(
     reports, errors = gather("matching pairs", futures)
     done = tuple(sorted((p for block in reports for p in block), key=lambda p: p.pair))
     report = make_report(out, "correspondences")
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(
+        errors, f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those"
+    )
     return CorrespondSummary(out, report, extracted, done)

@@ -9,7 +9,7 @@ from storage.files import join
 from tasks.config import CosegmentConfig
 from tasks.cosegment import cosegment_set
 from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
 from tasks.stored import stored_sets
 
@@ -55,9 +55,5 @@ def cosegment(
     report = make_report(out, "co-segmentation")
     summary = summarise_sets(out, report, extracted, reports)
     publish_sets(summary)
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(sets)} sets failed; run again to do only those",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(errors, f"{len(errors)} of {len(sets)} sets failed; run again to do only those")
     return summary

@@ -11,7 +11,7 @@ from storage.files import join
 from tasks.discover import discover_block, learn
 from tasks.discover_config import DiscoverConfig
 from tasks.discover_results import DiscoverTotals, collect
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
 from tasks.sets import result_stems
 from tasks.stored import stored_sets
@@ -91,9 +91,7 @@ def discover(
     folders, errors = gather("discovering objects", futures)
     totals = collect(folders, images, out, config)
     report = make_report(out, "object discovery")
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(blocks)} blocks failed; run again to do only those",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(
+        errors, f"{len(errors)} of {len(blocks)} blocks failed; run again to do only those"
+    )
     return DiscoverSummary(out, report, extracted, totals)

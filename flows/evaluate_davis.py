@@ -6,7 +6,7 @@ from flows.benchmarks import Choice
 from flows.runner import default_runner
 from storage.files import join
 from tasks.benchmarks.davis import gather_scores, load, score_sequence
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 from tasks.propagate import ClipJob, propagate_clip
 from tasks.scores import Scores
 from tasks.video_config import PropagateConfig
@@ -34,11 +34,9 @@ def evaluate_davis(
         run = propagate_clip.with_options(task_run_name=sequence)
         futures[run.submit(job, config)] = len(stems)
     _, errors = gather("propagating masks", futures)
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(futures)} sequences failed; run again to go on with those",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(
+        errors, f"{len(errors)} of {len(futures)} sequences failed; run again to go on with those"
+    )
     scored = [score_sequence.submit(chosen, s, join(out, s, "masks")) for s in chosen.frames]
     notes = ("no mask given: the salient object is followed",) if free else ()
     return gather_scores(chosen, [f.result() for f in scored], video_weights(config), notes)

@@ -12,7 +12,7 @@ from storage.files import join
 from tasks.benchmarks.keypoints import load
 from tasks.benchmarks.pck_scores import block_folder, score, transfer_block
 from tasks.match_config import MatchConfig
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 from tasks.scores import Scores
 from tasks.stored import stored_weights
 
@@ -34,10 +34,8 @@ def evaluate_keypoints(
         for i, block in enumerate(blocks)
     }
     reports, errors = gather("transferring keypoints", futures)
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(
+        errors, f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those"
+    )
     found = [pair for report in reports for pair in report.pairs]
     return score(cast(Any, quote(chosen)), cast(Any, quote(found)), stored_weights(store))

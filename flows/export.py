@@ -3,7 +3,7 @@
 from prefect import flow
 
 from tasks.export import Format, export_partition, partitions_of
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 
 
 @flow(name="export", flow_run_name="export {store} as {format}")
@@ -26,9 +26,5 @@ def export(store: str, out: str, format: Format = "npz") -> int:  # noqa: A002 -
         for partition_id in partitions_of(store, format)
     }
     counts, errors = gather("exporting partitions", futures)
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(futures)} partitions failed; run again",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(errors, f"{len(errors)} of {len(futures)} partitions failed; run again")
     return sum(counts)

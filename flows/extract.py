@@ -6,7 +6,7 @@ from prefect.runtime import flow_run
 from flows.runner import default_runner
 from tasks.config import ExtractConfig
 from tasks.extract import extract_partition, known_failures, plan
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 from tasks.summary import ExtractionSummary, publish, summarise
 
 DEFAULTS = ExtractConfig()
@@ -48,9 +48,8 @@ def extract(
     reports, errors = gather("extracting images", futures)
     summary = summarise(todo, reports, known_failures(store, todo))
     publish(summary, reports)
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(futures)} partitions failed; run again to compute only those",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(
+        errors,
+        f"{len(errors)} of {len(futures)} partitions failed; run again to compute only those",
+    )
     return summary

@@ -9,7 +9,7 @@ from storage.files import join
 from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets
 from tasks.parts import parts_set
 from tasks.parts_config import PartsConfig
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
 from tasks.stored import stored_sets
 
@@ -50,9 +50,5 @@ def parts(
     report = make_report(out, "parts")
     summary = summarise_sets(out, report, extracted, reports)
     publish_sets(summary)
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(sets)} sets failed; run again to do only those",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(errors, f"{len(errors)} of {len(sets)} sets failed; run again to do only those")
     return summary

@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.runner import default_runner
-from tasks.progress import gather
+from tasks.progress import gather, raise_failed
 from tasks.propagate import find_clips, propagate_clip
 from tasks.propagate_summary import PropagateSummary, publish_clips, summarise_clips
 from tasks.report_task import make_report
@@ -49,9 +49,7 @@ def propagate(
     report = make_report(out, "video masks")
     summary = summarise_clips(out, report, reports)
     publish_clips(summary)
-    if errors:
-        raise ExceptionGroup(
-            f"{len(errors)} of {len(jobs)} videos failed; run again to go on with those",
-            [error for error in errors if isinstance(error, Exception)],
-        )
+    raise_failed(
+        errors, f"{len(errors)} of {len(jobs)} videos failed; run again to go on with those"
+    )
     return summary

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from storage.errors import SourceError, UnreadableImageError
 from storage.files import basename, list_folder, open_filesystem
 from storage.images import read_image
-from storage.sources import ImageRef, list_images
+from storage.sources import VIDEO_SUFFIXES, ImageRef, list_images
 
 __all__ = [
     "VIDEO_SUFFIXES",
@@ -26,10 +26,6 @@ __all__ = [
     "read_frames",
     "write_mp4",
 ]
-
-VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts")
-)
 
 
 @dataclass(frozen=True, slots=True)

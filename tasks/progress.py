@@ -2,7 +2,7 @@
 
 import sys
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -78,6 +78,19 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:.1f}/s")
+
+
+def raise_failed(errors: Sequence[BaseException], message: str) -> None:
+    """Raise what `gather` found wrong, once everything else is done; nothing where nothing is.
+
+    Raises:
+        ExceptionGroup: `message` and the errors of the failed tasks.
+    """
+    ordinary = [error for error in errors if isinstance(error, Exception)]
+    if ordinary:
+        raise ExceptionGroup(message, ordinary)
+    if errors:
+        raise errors[0]  # nothing but a cancellation or an interrupt
 
 
 def _bar() -> Progress:
