@@ -19,6 +19,7 @@ from tasks.config import EXECUTION_FIELDS
 from tasks.discover_config import DiscoverConfig
 from tasks.faults import STORAGE_RETRIES
 from tasks.model import resolve_device
+from tasks.ops.arrays import Array
 from tasks.ops.boxes import grid_box_xyxy, pixel_box_xyxy
 from tasks.ops.deep_spectral import deep_spectral
 from tasks.ops.discovery import Discovery, read_scene
@@ -82,7 +83,7 @@ def learn(store: str, names: Sequence[str], out: str, config: DiscoverConfig) ->
     sample = list(read_descriptors(DescriptorStore.open(store), list(names)[::step]))
     scenes = [read_scene(i.descriptors[None], i.saliency[None]) for i in sample]
     learned = learn_objectness(
-        [s.raw[0].numpy() for s in scenes], [s.saliency.ravel() for s in scenes]
+        [s.raw[0] for s in scenes], [s.saliency.ravel() for s in scenes]
     )
     return write_json(join(out, "objectness.json"), _dump(learned))
 
@@ -146,8 +147,10 @@ def discover_image(
     """
     if config.method == "objectness":
         return _by_objectness(image, config, learned)
+    values: Array = image.descriptors[None]
     device = resolve_device(config.device)
-    values = torch.from_numpy(image.descriptors[None]).to(device)
+    if device != "cpu":
+        values = torch.from_numpy(values).to(device)
     saliency = image.saliency[None]
     if config.method == "token_cut":
         (found,) = token_cut(values, saliency, tau=config.tau, by_saliency=config.by_saliency)
@@ -177,7 +180,7 @@ def _by_objectness(
     scene = read_scene(image.descriptors[None], image.saliency[None])
     soft = np.zeros(scene.shape, dtype=np.float32)
     if learned is not None:
-        soft = learned.soft(scene.raw[0].numpy()).reshape(scene.shape)
+        soft = learned.soft(scene.raw[0]).reshape(scene.shape)
     pixels = to_image_size(soft, image.grid)
     saliency = to_image_size(scene.saliency[0], image.grid)
     found = objects_of(pixels, saliency, config.threshold, config.objects)

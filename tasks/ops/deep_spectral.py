@@ -1,20 +1,19 @@
 """Deep spectral segmentation (Melas-Kyriazi et al. 2022, arXiv 2205.07839)."""
 
 import numpy as np
-import torch
 from scipy.spatial import cKDTree
-from torch import Tensor
 
+from tasks.ops.arrays import Array, array_namespace, like, to_numpy
 from tasks.ops.boxes import components
-from tasks.ops.discovery import Discovery, nothing, one_object, read_scene
-from tasks.ops.spectral import cut_vectors
+from tasks.ops.discovery import Discovery, normalised, nothing, one_object, read_scene
+from tasks.ops.spectral import cut_vectors, tiles
 
 _COLOR_NEIGHBOURS = 20
 _POSITION_WEIGHT = 0.5  # of a full image side against the range of one colour channel
 
 
 def deep_spectral(
-    descriptors: np.ndarray | Tensor,
+    descriptors: Array,
     saliency: np.ndarray,
     *,
     colors: np.ndarray | None = None,
@@ -37,20 +36,17 @@ def deep_spectral(
         ValueError: see `discovery.read_scene`.
     """
     scene = read_scene(descriptors, saliency)
-    unit = scene.unit
-    if center:
-        raw = scene.raw - scene.raw.mean(dim=1, keepdim=True)
-        unit = torch.nn.functional.normalize(raw, dim=2)
+    unit = normalised(scene.centred) if center else scene.unit
     if unit.shape[1] < 3:
         return [nothing(scene.shape, "fewer than 3 patches: nothing to cut") for _ in unit]
-    affinity = torch.bmm(unit, unit.mT).clamp_min_(0)
-    affinity /= affinity.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
-    if colors is not None:
+    affinity = positive_cosines(unit)
+    if colors is not None and color_weight:
         for image, color in enumerate(np.asarray(colors, dtype=np.float64)):
-            affinity[image] += color_weight * color_affinity(color).to(affinity)
-    alike = affinity.flatten(1)
-    flat = (alike.amax(dim=1) - alike.amin(dim=1) < 1e-5).tolist()
-    vectors = cut_vectors(affinity + 1e-9).vectors[:, :, 0].cpu().numpy()
+            affinity[image] += color_weight * like(color_affinity(color), affinity)
+    xp = array_namespace(affinity)
+    flat = xp.max(affinity, axis=(1, 2)) - xp.min(affinity, axis=(1, 2)) < 1e-5
+    affinity += 1e-9
+    vectors = to_numpy(cut_vectors(affinity).vectors)[:, :, 0]
     found: list[Discovery] = []
     for image, vector in enumerate(vectors):
         if flat[image]:
@@ -67,7 +63,20 @@ def deep_spectral(
     return found
 
 
-def color_affinity(color: np.ndarray) -> Tensor:
+def positive_cosines(unit: Array) -> Array:
+    """W = max(cos, 0) / max of unit vectors (B, N, D): (B, N, N) float32, made in tiles."""
+    xp = array_namespace(unit)
+    batch, nodes, _ = unit.shape
+    affinity = like(np.empty((batch, nodes, nodes), dtype=np.float32), unit)
+    for rows, cols in tiles(nodes):
+        tile = xp.clip(unit[:, rows] @ unit[:, cols].mT, 0, None)
+        affinity[:, rows, cols] = tile
+        affinity[:, cols, rows] = tile.mT
+    affinity /= xp.clip(xp.max(affinity, axis=(1, 2), keepdims=True), 1e-12, None)
+    return affinity
+
+
+def color_affinity(color: np.ndarray) -> np.ndarray:
     """Join every patch to the nearest ones in colour and position.
 
     Args:
@@ -81,6 +90,8 @@ def color_affinity(color: np.ndarray) -> Tensor:
     points = np.concatenate([color, place], axis=-1).reshape(rows * cols, -1)
     count = min(_COLOR_NEIGHBOURS + 1, len(points))
     _, nearest = cKDTree(points).query(points, k=count)
-    joined = torch.zeros(len(points), len(points))
-    joined.scatter_(1, torch.from_numpy(np.asarray(nearest).reshape(len(points), -1)), 1.0)
-    return torch.maximum(joined, joined.T).fill_diagonal_(0)
+    joined = np.zeros((len(points), len(points)), dtype=np.float32)
+    np.put_along_axis(joined, np.asarray(nearest).reshape(len(points), -1), 1, axis=1)
+    joined = np.maximum(joined, joined.T)
+    np.fill_diagonal(joined, 0)
+    return joined

@@ -7,10 +7,9 @@ All methods share one signature: descriptors and saliency of B images of one gri
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import ndimage
-from torch import Tensor
-from torch.nn import functional
+
+from tasks.ops.arrays import Array, array_namespace, to_numpy
 
 ARTEFACT_NORM = 3.0  # times the image's median; normal patches stay below 2 in every ViT tried
 
@@ -39,27 +38,39 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Checked input. unit: (B, N, D) float32 Tensor, L2-normalised, artefacts repaired; raw:
-    the same, not normalised. saliency: (B, rows, cols) float32. shape: (rows, cols).
+    """Checked input. raw: (B, N, D) float32 of the input's kind and device, artefacts repaired.
+    saliency: (B, rows, cols) float32. shape: (rows, cols). repaired: patches that were artefacts.
     """
 
-    unit: Tensor
-    raw: Tensor
+    raw: Array
     saliency: np.ndarray
     shape: tuple[int, int]
+    repaired: int = 0
+
+    @property
+    def unit(self) -> Array:
+        """(B, N, D) float32, L2-normalised."""
+        return normalised(self.raw)
+
+    @property
+    def centred(self) -> Array:
+        """(B, N, D) float32, each image's mean descriptor subtracted."""
+        return self.raw - array_namespace(self.raw).mean(self.raw, axis=1, keepdims=True)
 
 
-def read_scene(descriptors: np.ndarray | Tensor, saliency: np.ndarray) -> Scene:
-    """Check and normalise a batch.
+def read_scene(descriptors: Array, saliency: np.ndarray) -> Scene:
+    """Check a batch and mend its artefacts.
 
     Args:
-        descriptors: (B, rows, cols, D), any float dtype and device.
+        descriptors: (B, rows, cols, D), any float dtype: a NumPy array, or a Tensor on any
+            device.
         saliency: (B, rows, cols) in [0, 1].
 
     Raises:
         ValueError: other shapes, or values that are not finite.
     """
-    values = torch.as_tensor(descriptors).float()
+    xp = array_namespace(descriptors)
+    values = xp.astype(descriptors, xp.float32)
     if values.ndim != 4 or 0 in values.shape:
         raise ValueError(f"descriptors must be (B, rows, cols, D); got {tuple(values.shape)}")
     if tuple(saliency.shape) != tuple(values.shape[:3]):
@@ -67,7 +78,7 @@ def read_scene(descriptors: np.ndarray | Tensor, saliency: np.ndarray) -> Scene:
             f"saliency must be {tuple(values.shape[:3])} like the descriptors' grids; "
             f"got {tuple(saliency.shape)}"
         )
-    if not (bool(torch.isfinite(values).all()) and np.isfinite(saliency).all()):
+    if not (bool(xp.all(xp.isfinite(values))) and np.isfinite(saliency).all()):
         raise ValueError(
             "descriptors and saliency must be finite; extract with --precision float32"
         )
@@ -75,52 +86,62 @@ def read_scene(descriptors: np.ndarray | Tensor, saliency: np.ndarray) -> Scene:
     salient = np.asarray(saliency, dtype=np.float32)
     if bad.any():
         values = repair(values, bad)
-        salient = repair(torch.as_tensor(salient)[..., None], bad)[..., 0].numpy()
-    raw = values.flatten(1, 2)
-    return Scene(functional.normalize(raw, dim=2), raw, salient, (values.shape[1], values.shape[2]))
+        salient = repair(salient[..., None], bad)[..., 0]
+    batch, rows, cols, channels = values.shape
+    raw = xp.reshape(values, (batch, rows * cols, channels))
+    return Scene(raw, salient, (rows, cols), int(bad.sum()))
 
 
-def artefacts(descriptors: Tensor) -> np.ndarray:
+def artefacts(descriptors: Array) -> np.ndarray:
     """High-norm patches that hold global information instead of their own (Darcet et al. 2024).
 
     Returns:
         (B, rows, cols) bool: norms above three times the image's median.
     """
-    norms = descriptors.norm(dim=3)
-    median = norms.flatten(1).median(dim=1).values[:, None, None]
-    return (norms > ARTEFACT_NORM * median).cpu().numpy() & (median > 0).cpu().numpy()
+    xp = array_namespace(descriptors)
+    norms = to_numpy(xp.linalg.vector_norm(descriptors, axis=3))
+    median = np.median(norms, axis=(1, 2), keepdims=True)
+    return (norms > ARTEFACT_NORM * median) & (median > 0)
 
 
-def repair(values: Tensor, bad: np.ndarray) -> Tensor:
+def repair(values: Array, bad: np.ndarray) -> Array:
     """Replace patches by the mean of their sound 3x3 neighbours, or of the nearest sound one.
 
     Args:
         values: (B, rows, cols, D). bad: (B, rows, cols) bool.
     """
-    mended = values.clone()
+    xp = array_namespace(values)
+    mended = xp.asarray(values, copy=True)
     for image in np.flatnonzero(bad.any(axis=(1, 2)) & ~bad.all(axis=(1, 2))).tolist():
         sound = ~bad[image]
         nearest = ndimage.distance_transform_edt(
             ~sound, return_distances=False, return_indices=True
         )
         for row, col in np.argwhere(bad[image]).tolist():
-            window = np.zeros_like(sound)
-            window[max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2] = True
-            around = torch.from_numpy(window & sound).to(values.device)
-            if around.any():
-                mended[image, row, col] = values[image][around].mean(dim=0)
-            else:
-                mended[image, row, col] = values[image][tuple(nearest[:, row, col].tolist())]
+            top, left = max(row - 1, 0), max(col - 1, 0)
+            around = np.argwhere(sound[top : row + 2, left : col + 2]) + np.array([top, left])
+            if not len(around):
+                around = nearest[:, row, col][None]
+            near = xp.stack([values[image, r, c] for r, c in around.tolist()])
+            mended[image, row, col] = xp.mean(near, axis=0)
     return mended
 
 
-def mean_cosine(unit: Tensor) -> Tensor:
+def normalised(vectors: Array) -> Array:
+    """L2-normalise (..., D); zero vectors stay zero."""
+    xp = array_namespace(vectors)
+    norms = xp.linalg.vector_norm(vectors, axis=-1, keepdims=True)
+    return vectors / xp.clip(norms, 1e-12, None)
+
+
+def mean_cosine(unit: Array) -> Array:
     """Mean of all N^2 cosines of each image, (B,) float32: |mean unit vector|^2.
 
     The threshold `tau` of a graph that suits any layer of any model: where all descriptors
     look alike (last-layer keys of DINOv2: 0.9) a fixed 0.2 joins every patch to every other.
     """
-    return unit.mean(dim=1).square().sum(dim=1)
+    xp = array_namespace(unit)
+    return xp.sum(xp.square(xp.mean(unit, axis=1)), axis=1)
 
 
 def separation(saliency: np.ndarray, mask: np.ndarray) -> float:

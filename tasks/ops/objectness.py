@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
+from tasks.ops.arrays import Array, to_numpy
 from tasks.ops.boxes import component_at, components
 from tasks.ops.discovery import Discovery, nothing, one_object, read_scene
 from tasks.ops.patch_grid import unit
@@ -87,7 +87,7 @@ def learn_objectness(
 
 
 def discover_objects(
-    descriptors: np.ndarray | Tensor,
+    descriptors: Array,
     saliency: np.ndarray,
     *,
     objectness: Objectness | None = None,
@@ -109,7 +109,7 @@ def discover_objects(
         ValueError: see `discovery.read_scene`.
     """
     scene = read_scene(descriptors, saliency)
-    raw = scene.raw.cpu().numpy()
+    raw = to_numpy(scene.raw)
     salient = scene.saliency.reshape(len(raw), -1)
     learned = objectness or learn_objectness(list(raw), list(salient))
     if learned is None:

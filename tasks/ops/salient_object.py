@@ -1,14 +1,14 @@
 """The simplest discovery: what the CLS token attends to."""
 
 import numpy as np
-from torch import Tensor
 
+from tasks.ops.arrays import Array
 from tasks.ops.discovery import Discovery, nothing, read_scene
 from tasks.ops.objectness import objects_of
 
 
 def salient_object(
-    descriptors: np.ndarray | Tensor, saliency: np.ndarray, *, ratio: float = 1.0, objects: int = 1
+    descriptors: Array, saliency: np.ndarray, *, ratio: float = 1.0, objects: int = 1
 ) -> list[Discovery]:
     """Find objects where saliency exceeds `ratio` times the image's mean.
 

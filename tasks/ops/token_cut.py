@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from tasks.ops.arrays import Array, array_namespace, to_numpy
 from tasks.ops.boxes import component_at, mask_iou
 from tasks.ops.discovery import (
     Discovery,
@@ -33,7 +32,7 @@ class Cut(NamedTuple):
 
 
 def token_cut(
-    descriptors: np.ndarray | Tensor,
+    descriptors: Array,
     saliency: np.ndarray,
     *,
     tau: float | None = None,
@@ -61,7 +60,7 @@ def token_cut(
     if scene.unit.shape[1] < 3:
         return [nothing(scene.shape, "fewer than 3 patches: nothing to cut") for _ in graph]
     cuts = cut_vectors(graph)
-    density = graph.mean(dim=(1, 2)).tolist()
+    density = _density(graph)
     return [
         _first_object(scene, cuts, image, joined, by_saliency)
         for image, joined in enumerate(density)
@@ -69,7 +68,7 @@ def token_cut(
 
 
 def mask_cut(
-    descriptors: np.ndarray | Tensor,
+    descriptors: Array,
     saliency: np.ndarray,
     *,
     tau: float | None = None,
@@ -93,7 +92,7 @@ def mask_cut(
     searching = set(range(len(graph)))
     for _ in range(objects):
         cuts = cut_vectors(graph)
-        density = graph.mean(dim=(1, 2)).tolist()
+        density = _density(graph)
         for image in sorted(searching):
             one = _first_object(scene, cuts, image, density[image], by_saliency=False, corners=True)
             repeats = any(mask_iou(one.masks[0], f.masks[0]) > 0.5 for f in found[image] if f.found)
@@ -102,7 +101,7 @@ def mask_cut(
                 found[image] = found[image] or [one]
                 continue
             found[image].append(one)
-            taken = torch.from_numpy(np.flatnonzero(one.masks[0])).to(graph.device)
+            taken = np.flatnonzero(one.masks[0]).tolist()
             graph[image, taken, :] = eps
             graph[image, :, taken] = eps
     return [_joined(items) for items in found]
@@ -117,8 +116,13 @@ def partition(vector: np.ndarray, shape: tuple[int, int]) -> Cut:
     return Cut(vector.reshape(shape), side.reshape(shape), seed)
 
 
-def _graph(unit: Tensor, tau: float | None, eps: float) -> Tensor:
+def _graph(unit: Array, tau: float | None, eps: float) -> Array:
     return threshold_affinity(unit, mean_cosine(unit) if tau is None else tau, eps=eps)
+
+
+def _density(graph: Array) -> list[float]:
+    """Mean of each image's W, (B)."""
+    return [float(array_namespace(one).mean(one)) for one in graph]
 
 
 def _first_object(
@@ -137,7 +141,7 @@ def _first_object(
             f"{100 * density:.1f} % of all pairs of patches are joined: tau is too low for these "
             "descriptors (last-layer keys of DINOv2 need about 0.9); leave it out to have it chosen"
         )
-    cut = partition(cuts.vectors[image, :, 0].cpu().numpy(), scene.shape)
+    cut = partition(to_numpy(cuts.vectors[image, :, 0]), scene.shape)
     if corners and _corners(cut.side) >= 3:
         cut = _turned(cut)
     saliency = scene.saliency[image]

@@ -7,7 +7,7 @@ from scipy.linalg import eigh
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.ops.spectral import cut_vectors, threshold_affinity
+from tasks.ops.spectral import TILE, cut_vectors, threshold_affinity
 
 
 def dense(affinity: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +37,28 @@ def test_vectors_and_values_are_the_dense_ones(nodes: int, seed: int) -> None:
     degree = affinity[0].double().sum(dim=1)
     norms = (found.vectors[0].square() * degree[:, None]).sum(dim=0)
     np.testing.assert_allclose(norms.numpy(), 1, atol=1e-6)
+
+
+def test_the_graph_is_made_in_tiles_as_it_would_be_whole() -> None:
+    unit = blobs(TILE + 90, 4)
+    graph = threshold_affinity(unit, torch.tensor([0.31]))
+    torch.testing.assert_close(graph, graph.mT, rtol=0, atol=0)
+    whole = torch.where(unit.double() @ unit.double().mT > 0.31, 1.0, 1e-5)
+    assert int((whole - graph).abs().gt(1e-6).sum()) <= 4  # cosines within rounding of tau
+    arrays = threshold_affinity(unit.numpy(), 0.31)
+    assert isinstance(arrays, np.ndarray)
+    assert int((np.abs(arrays - graph.numpy()) > 1e-6).sum()) <= 4
+
+
+def test_arrays_give_what_tensors_give() -> None:
+    graph = threshold_affinity(blobs(150, 6), 0.3)
+    one, other = (
+        cut_vectors(graph, 2, tolerance=1e-7),
+        cut_vectors(graph.numpy(), 2, tolerance=1e-7),
+    )
+    np.testing.assert_allclose(other.values, one.values.numpy(), atol=1e-7)
+    for k in range(2):
+        assert same_up_to_sign(other.vectors[0, :, k], one.vectors[0, :, k].numpy()) < 1e-4
 
 
 def test_a_batch_gives_what_its_images_give() -> None:
