@@ -16,11 +16,10 @@ from tasks.match_config import CorrespondConfig, MatchConfig
 from tasks.model import resolve_device
 from tasks.ops.alignment import Alignment, fit_alignment
 from tasks.ops.best_buddies import best_buddies, spread
-from tasks.ops.log_bin import bins_at, pooled_levels
-from tasks.ops.nearest import Nearest, nearest_both_ways
+from tasks.ops.nearest import Nearest, NearestScan, nearest_both_ways
 from tasks.ops.patch_grid import PatchGrid
 from tasks.ops.preprocess import to_image_size
-from tasks.ops.similarity import Block, patch_blocks, point_maps
+from tasks.ops.similarity import both_ways_round, inner_products, patch_blocks, point_maps
 from tasks.ops.transfer import (
     Located,
     Prior,
@@ -34,6 +33,8 @@ from tasks.stored import read_descriptors
 # A mirrored source must agree with the target this much better: objects that are nearly
 # symmetric would otherwise turn at random.
 _CLEARLY = 1.5
+# Of more buddies than this, evenly chosen ones are spread: a fine grid's are near duplicates.
+_MOST = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,17 @@ def join_facets(facets: list[Tensor]) -> Tensor:
 
 def compare(source: View, target: View, config: MatchConfig) -> Comparison:
     """Nearest neighbours both ways and, where wanted, the alignment and the way round."""
-    plain = _compare(source, target, config)
     if not (config.align and config.mirror):
-        return plain
-    turned = _compare(source.mirror(), target, config)
+        blocks = patch_blocks(source.maps, target.maps, config.hierarchy)
+        return _aligned(source, target, nearest_both_ways(blocks), config)
+    scans = NearestScan(), NearestScan()
+    for blocks_of in both_ways_round(source.maps, target.maps, config.hierarchy):
+        for scan, block in zip(scans, blocks_of, strict=True):
+            scan.add(block)
+    plain, turned = (
+        _aligned(view, target, scan.result(), config)
+        for view, scan in zip((source, source.mirror()), scans, strict=True)
+    )
     return turned if _agreement(turned) > _CLEARLY * _agreement(plain) else plain
 
 
@@ -141,13 +149,12 @@ def find_matches(source: View, target: View, config: CorrespondConfig) -> Matche
     buddies = best_buddies(
         found.nearest, found.source.saliency, target.saliency, threshold=config.threshold
     )
-    kept = spread(
-        buddies,
-        _descriptors(found.source, buddies.source, config.hierarchy),
-        _descriptors(target, buddies.target, config.hierarchy),
-        config.pairs,
-        seed=config.seed,
-    )
+    some = buddies.take(np.arange(0, len(buddies.source), 1 + len(buddies.source) // _MOST))
+    products = torch.zeros((len(some.source),) * 2, device=target.maps.device)
+    for view, patches in ((found.source, some.source), (target, some.target)):
+        index = torch.from_numpy(patches).to(view.maps.device)
+        products += inner_products(view.maps, index, config.hierarchy)
+    kept = spread(some, products.cpu().numpy(), config.pairs, seed=config.seed)
     return Matches(
         found.source.to_xy(grid_positions(kept.source, source.grid.cols)),
         target.to_xy(grid_positions(kept.target, target.grid.cols)),
@@ -192,9 +199,7 @@ def dense_flow(found: Comparison, config: MatchConfig) -> np.ndarray:
     return np.asarray(pixels + to_image_size(steps, source.grid), dtype=np.float32)
 
 
-def _compare(source: View, target: View, config: MatchConfig) -> Comparison:
-    blocks: Iterator[Block] = patch_blocks(source.maps, target.maps, config.hierarchy)
-    nearest = nearest_both_ways(blocks)
+def _aligned(source: View, target: View, nearest: Nearest, config: MatchConfig) -> Comparison:
     alignment = _align(source, target, nearest, config) if config.align else None
     return Comparison(source, target, nearest, alignment)
 
@@ -220,15 +225,6 @@ def _agreement(found: Comparison) -> float:
 
 def _prior(target: View, config: MatchConfig) -> Prior:
     return Prior(config.strength, config.reach * max(target.grid.shape))
-
-
-def _descriptors(view: View, patches: np.ndarray, hierarchy: int) -> np.ndarray:
-    """Descriptors (P, D) of some patches, log-binned where the hierarchy is not 0."""
-    positions = torch.from_numpy(grid_positions(patches, view.grid.cols)).to(view.maps)
-    if not hierarchy:
-        return np.asarray(bins_at([view.maps], positions)[0][:, 4].cpu())
-    bins = bins_at(pooled_levels(view.maps, hierarchy), positions)
-    return np.asarray(torch.cat(bins, dim=1).flatten(1).cpu())
 
 
 def _points(target: View, located: Located) -> Points:

@@ -139,7 +139,7 @@ class DescribedImages:
         buddies = best_buddies(nearest_both_ways(blocks), *saliency)
         flat = [m.reshape(-1, m.shape[-1]) for m in maps]
         pairs = unit(flat[0][buddies.source]), unit(flat[1][buddies.target])
-        kept = spread(buddies, *pairs, count, seed=seed)
+        kept = spread(buddies, sum(side @ side.T for side in pairs), count, seed=seed)
         centers = [self.described[i].grid.centers_xy() for i in (source, target)]
         return Matches(
             self.pixels[source],

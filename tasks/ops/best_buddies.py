@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.ops.kmeans import assign, kmeans
+from tasks.ops.gram_kmeans import gram_kmeans
 from tasks.ops.nearest import Nearest
-from tasks.ops.patch_grid import unit
 
 
 class Buddies(NamedTuple):
@@ -52,52 +51,37 @@ def best_buddies(
     return buddies.take(np.flatnonzero((here > threshold) & (there > threshold)))
 
 
-def spread(
-    buddies: Buddies, source: np.ndarray, target: np.ndarray, count: int, *, seed: int = 0
-) -> Buddies:
+def spread(buddies: Buddies, products: np.ndarray, count: int, *, seed: int = 0) -> Buddies:
     """The most salient pair of each of `count` groups of similar pairs.
 
     k-means over the two concatenated descriptors of a pair, L2-normalised; of each cluster the
     pair with the highest mean saliency (between equals, the most similar).
 
     Args:
-        source: (P, D) descriptors of the pairs' source patches, plain or binned.
-        target: (P, D) of their target patches.
+        products: (P, P) inner products of the pairs' concatenated descriptors: the sum of those
+            of their source patches and of their target patches (`similarity.inner_products`).
         count: pairs wanted; where there are no more, all are kept.
 
     Returns:
         At most `count` pairs, most salient first.
 
     Raises:
-        ValueError: `count` below 1, or descriptors that do not match the pairs.
+        ValueError: `count` below 1, or products of another number of pairs.
     """
     if count < 1:
         raise ValueError(f"the number of pairs must be at least 1; got {count}")
-    if not len(source) == len(target) == len(buddies.source):
+    pairs = len(buddies.source)
+    if products.shape != (pairs, pairs):
         raise ValueError(
-            f"expected one descriptor a pair on both sides: {len(buddies.source)} pairs, "
-            f"{len(source)} and {len(target)} descriptors"
+            f"expected inner products of {pairs} pairs, ({pairs}, {pairs}); got {products.shape}"
         )
     order = np.lexsort((-buddies.similarity, -buddies.saliency))
-    if len(order) <= count:
+    if pairs <= count:
         return buddies.take(order)
-    joined = unit(np.concatenate([source, target], axis=-1))
-    points = same_distances(joined)
-    labels = assign(points, kmeans(points, count, seed=seed, restarts=4))
+    lengths = np.sqrt(np.diag(products)).clip(min=1e-12)
+    labels = gram_kmeans(products / np.outer(lengths, lengths), count, seed=seed)
     _, first = np.unique(labels[order], return_index=True)
     return buddies.take(order[np.sort(first)])
-
-
-def same_distances(points: np.ndarray) -> np.ndarray:
-    """Points (P, D) in at most P coordinates, all distances between them kept.
-
-    k-means sees distances only, and log-binned descriptors of a pair have thousands of
-    channels: with B = X X^T = V diag(l) V^T, the rows of V sqrt(l) lie as those of X do.
-    """
-    if points.shape[1] <= points.shape[0]:
-        return points
-    values, vectors = np.linalg.eigh(points @ points.T)
-    return np.asarray(vectors * np.sqrt(values.clip(0)), dtype=np.float32)
 
 
 def _at(saliency: np.ndarray | None, patches: np.ndarray, expected: int, side: str) -> np.ndarray:

@@ -13,7 +13,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -126,15 +125,20 @@ def clamped(length: int, shift: int, device: torch.device | str = "cpu") -> Tens
 
 def _levels(maps: Tensor, hierarchy: int) -> Iterator[Tensor]:
     yield maps
-    planes = maps.to(_working_dtype(maps)).movedim(-1, -3)
-    planes = planes.reshape(-1, *planes.shape[-3:])
+    values = maps.to(_working_dtype(maps))
+    rows, cols = maps.shape[-3:-1]
     for level in range(1, hierarchy):
-        side = 3**level
-        half = side // 2
-        # A mean over a box cut by the border is still a mean of row means: two cheap passes.
-        pooled = F.avg_pool2d(planes, (side, 1), 1, (half, 0), count_include_pad=False)
-        pooled = F.avg_pool2d(pooled, (1, side), 1, (0, half), count_include_pad=False)
-        yield pooled.movedim(1, -1).reshape(maps.shape)
+        # A mean over a box cut by the border is still a mean of row means, and a product with a
+        # matrix of ones and zeros is many times faster than a pooling of so many channels.
+        near_rows, near_cols = (_near(side, 3**level, values) for side in (rows, cols))
+        sums = torch.matmul(near_cols, torch.matmul(near_rows, values.flatten(-2)).view_as(values))
+        yield sums / (near_rows.sum(dim=1)[:, None, None] * near_cols.sum(dim=1)[:, None])
+
+
+def _near(length: int, side: int, like: Tensor) -> Tensor:
+    """(length, length): row i is 1 at the at most `side` places around i, else 0."""
+    places = torch.arange(length, device=like.device)
+    return ((places[:, None] - places).abs() <= side // 2).to(like.dtype)
 
 
 def _working_dtype(maps: Tensor) -> torch.dtype:

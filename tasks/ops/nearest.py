@@ -8,6 +8,8 @@ from torch import Tensor
 
 from tasks.ops.similarity import Block
 
+_EMPTY = "nearest neighbours need at least one patch on each side"
+
 
 class Nearest(NamedTuple):
     """Nearest neighbours between N source and M target patches.
@@ -28,29 +30,54 @@ class Nearest(NamedTuple):
         return self.source[self.target] == torch.arange(len(self.target), device=self.target.device)
 
 
+class NearestScan:
+    """Nearest neighbours both ways, block by block as `similarity` yields them."""
+
+    def __init__(self) -> None:
+        self._targets: list[Tensor] = []
+        self._similarities: list[Tensor] = []
+        self._best: Tensor | None = None
+        self._source: Tensor | None = None
+
+    def add(self, block: Block) -> None:
+        """Take the next block, in order of the source's patches.
+
+        Raises:
+            ValueError: no target patches.
+        """
+        start, values = block
+        if not values.numel():
+            raise ValueError(_EMPTY)
+        similarity, target = values.max(dim=1)
+        self._targets.append(target)
+        self._similarities.append(similarity)
+        highest, row = values.max(dim=0)
+        if self._best is None or self._source is None:
+            self._best, self._source = highest, row + start
+            return
+        better = highest > self._best
+        self._source = torch.where(better, row + start, self._source)
+        self._best = torch.where(better, highest, self._best)
+
+    def result(self) -> Nearest:
+        """What all blocks came to.
+
+        Raises:
+            ValueError: no blocks.
+        """
+        if self._best is None or self._source is None:
+            raise ValueError(_EMPTY)
+        similarity = torch.cat(self._similarities)
+        return Nearest(torch.cat(self._targets), similarity, self._source, self._best)
+
+
 def nearest_both_ways(blocks: Iterable[Block]) -> Nearest:
-    """Scan blocks of cosines, as `similarity` yields them, once.
+    """Scan blocks of cosines once.
 
     Raises:
         ValueError: no blocks, or no target patches.
     """
-    targets: list[Tensor] = []
-    similarities: list[Tensor] = []
-    best: Tensor | None = None
-    source: Tensor | None = None
-    for start, values in blocks:
-        if not values.numel():
-            raise ValueError("nearest neighbours need at least one patch on each side")
-        similarity, target = values.max(dim=1)
-        targets.append(target)
-        similarities.append(similarity)
-        highest, row = values.max(dim=0)
-        if best is None or source is None:
-            best, source = highest, row + start
-        else:
-            better = highest > best
-            source = torch.where(better, row + start, source)
-            best = torch.where(better, highest, best)
-    if best is None or source is None:
-        raise ValueError("nearest neighbours need at least one patch on each side")
-    return Nearest(torch.cat(targets), torch.cat(similarities), source, best)
+    scan = NearestScan()
+    for block in blocks:
+        scan.add(block)
+    return scan.result()

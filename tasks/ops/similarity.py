@@ -10,6 +10,9 @@ where both p + o and q + o clamp to their grids. The 3 x 3 offsets are separable
 products are summed along the columns of both grids, then along the rows, which makes 6
 additions a level of 9.
 
+The source with its columns in reverse has the same products R_k, only their columns turn: both
+ways round cost one set of products.
+
 Products run in float32 whatever the descriptors are stored in: rounded to half precision, the
 nearest of near-equal neighbours changes.
 """
@@ -64,27 +67,28 @@ def binned_cosine_blocks(
     Raises:
         ValueError: different D, or `hierarchy` below 1.
     """
-    _check_channels(source, target)
-    pairs = [
-        (a.float(), b.float())
-        for a, b in zip(
-            pooled_levels(source, hierarchy), pooled_levels(target, hierarchy), strict=True
-        )
-    ]
-    inverse_source = binned_norms([a for a, _ in pairs]).flatten().reciprocal()
-    inverse_target = binned_norms([b for _, b in pairs]).flatten().reciprocal()
+    for (block,) in _binned_blocks(source, target, hierarchy, (False,), memory):
+        yield block
+
+
+def both_ways_round(
+    source: Tensor, target: Tensor, hierarchy: int, *, memory: int = MEMORY
+) -> Iterator[tuple[Block, Block]]:
+    """Blocks of `source` as it is, each with that of `source.flip(1)`: columns in reverse.
+
+    Args, raises: of `patch_blocks`.
+    """
+    if hierarchy:
+        for plain, turned in _binned_blocks(source, target, hierarchy, (False, True), memory):
+            yield plain, turned
+        return
     rows, cols = source.shape[:2]
-    row_bytes = 4 * cols * target.shape[0] * target.shape[1]
-    # A block of t rows holds the sum (t), and at most 3t rows of products and of their sums.
-    step = max(1, memory // (7 * row_bytes)) if memory < 4 * rows * row_bytes else rows
+    step = max(1, memory // (8 * cols * max(target[..., 0].numel(), 1)))
     for first in range(0, rows, step):
-        last = min(first + step, rows)
-        total = source.new_zeros((last - first, cols, *target.shape[:2]), dtype=torch.float32)
-        for level, (a, b) in enumerate(pairs):
-            _add_level(total, a, b, level, first)
-        span = slice(first * cols, last * cols)
-        values = total.reshape(-1, inverse_target.numel())
-        yield Block(span.start, values.mul_(inverse_source[span, None]).mul_(inverse_target))
+        part = source[first : first + step]
+        (whole,) = cosine_blocks(part.flatten(0, 1), target.flatten(0, 1), memory=2**62)
+        turned = whole.values.view(len(part), cols, -1).flip(1).flatten(0, 1)
+        yield Block(first * cols, whole.values), Block(first * cols, turned)
 
 
 def patch_blocks(
@@ -130,6 +134,36 @@ def point_maps(source: Tensor, target: Tensor, row_col: Tensor, hierarchy: int) 
     return total / (norms[:, None, None] * binned_norms(levels))
 
 
+def inner_products(maps: Tensor, patches: Tensor, hierarchy: int) -> Tensor:
+    """Inner products of the descriptors of some patches of one image among themselves.
+
+    Args:
+        maps: (rows, cols, D). patches: (P,) int64, row by row.
+        hierarchy: levels of the log-bins, which are never built; 0 for plain descriptors.
+
+    Returns:
+        (P, P) float32, descriptors as they are, not of unit length.
+    """
+    rows, cols = maps.shape[:2]
+    row, col = patches // cols, patches % cols
+    total = torch.zeros((len(patches),) * 2, device=maps.device)
+    for level, pooled in enumerate(pooled_levels(maps, hierarchy) if hierarchy else [maps]):
+        flat = pooled.float().flatten(0, 1)
+        steps = [o[1:] for o in bins(hierarchy) if o.level == level] if hierarchy else [(0, 0)]
+        seen = [
+            (row + drow).clamp(0, rows - 1) * cols + (col + dcol).clamp(0, cols - 1)
+            for drow, dcol in steps
+        ]
+        if len(seen) * len(patches) ** 2 > len(flat) ** 2:
+            whole = flat @ flat.T  # less work than a product for every bin
+            for index in seen:
+                total += whole[index][:, index]
+        else:
+            for index in seen:
+                total.addmm_(flat[index], flat[index].T)
+    return total
+
+
 def binned_norms(levels: list[Tensor]) -> Tensor:
     """Norms (rows, cols) float32 of the log-binned descriptors of `pooled_levels`."""
     squares = [level.float().square().sum(-1) for level in levels]
@@ -142,21 +176,68 @@ def binned_norms(levels: list[Tensor]) -> Tensor:
     return total.sqrt_().clamp_min_(1e-12)
 
 
-def _add_level(total: Tensor, a: Tensor, b: Tensor, level: int, first: int) -> None:
-    """Add level's products to `total` (t, cols, rows', cols'), source rows from `first`."""
-    rows, reach = a.shape[0], 3**level
-    block = torch.arange(first, first + total.shape[0], device=a.device)
-    shifts = (-reach, 0, reach)
-    seen = [(block + shift).clamp(0, rows - 1) for shift in shifts]
-    needed = torch.unique(torch.cat(seen))
-    products = (a[needed].flatten(0, 1) @ b.flatten(0, 1).T).view(len(needed), *total.shape[1:])
+def _binned_blocks(
+    source: Tensor, target: Tensor, hierarchy: int, ways: tuple[bool, ...], memory: int
+) -> Iterator[tuple[Block, ...]]:
+    """Blocks of whole source rows, one for each way: True is the source's columns in reverse."""
+    _check_channels(source, target)
+    pairs = [
+        (a.float(), b.float())
+        for a, b in zip(
+            pooled_levels(source, hierarchy), pooled_levels(target, hierarchy), strict=True
+        )
+    ]
+    inverse_source = binned_norms([a for a, _ in pairs]).reciprocal_()
+    inverse_target = binned_norms([b for _, b in pairs]).flatten().reciprocal_()
+    rows, cols = source.shape[:2]
+    row_bytes = 4 * cols * target.shape[0] * target.shape[1]
+    # A block of t rows holds its sums (t each), and at most 3t rows of products and of their sums.
+    whole = memory >= (3 + len(ways)) * rows * row_bytes
+    step = rows if whole else max(1, memory // ((6 + len(ways)) * row_bytes))
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        shape = (last - first, cols, *target.shape[:2])
+        totals = [torch.zeros(shape, device=source.device) for _ in ways]
+        for level, (a, b) in enumerate(pairs):
+            lowest, highest = max(first - 3**level, 0), min(last + 3**level, rows)
+            products = a[lowest:highest].flatten(0, 1) @ b.flatten(0, 1).T
+            products = products.view(highest - lowest, *shape[1:])
+            for turned, total in zip(ways, totals, strict=True):
+                part = products.flip(1) if turned else products
+                _add_level(total, part, level, first - lowest, rows - lowest)
+        yield tuple(
+            Block(first * cols, _scaled(total, inverse[first:last], inverse_target))
+            for total, inverse in zip(
+                totals,
+                [inverse_source.flip(1) if way else inverse_source for way in ways],
+                strict=True,
+            )
+        )
+
+
+def _scaled(total: Tensor, inverse_source: Tensor, inverse_target: Tensor) -> Tensor:
+    values = total.view(inverse_source.numel(), inverse_target.numel())
+    return values.mul_(inverse_source.flatten()[:, None]).mul_(inverse_target)
+
+
+def _add_level(total: Tensor, products: Tensor, level: int, first: int, end: int) -> None:
+    """Add a level's products, summed over its offsets, to `total` (t, cols, rows', cols').
+
+    products: (n, cols, rows', cols') of the rows around the block, which starts at row `first`
+    of them; the grid ends before row `end` of them, and begins at row 0 where that is the block.
+    """
+    reach, height = 3**level, len(total)
     along_cols = products.clone()
     for shift in (-reach, reach):
         _add_shifted(along_cols, products, shift, (1, 3))
-    for shift, wanted in zip(shifts, seen, strict=True):
-        _add_shifted(total, along_cols[torch.searchsorted(needed, wanted)], shift, (2,))
+    for shift in (-reach, 0, reach):
+        if height == len(products):
+            _add_shifted(total, along_cols, shift, (0, 2))
+            continue
+        wanted = torch.arange(first + shift, first + shift + height, device=total.device)
+        _add_shifted(total, along_cols[wanted.clamp(0, end - 1)], shift, (2,))
     if level:
-        total -= products[torch.searchsorted(needed, block)]
+        total -= products[first : first + height]
 
 
 def _add_shifted(total: Tensor, part: Tensor, shift: int, dims: tuple[int, ...]) -> None:

@@ -10,7 +10,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tasks.ops.log_bin import log_bin, pooled_levels
 from tasks.ops.nearest import nearest_both_ways
 from tasks.ops.patch_grid import unit
-from tasks.ops.similarity import Block, binned_cosine_blocks, binned_norms, cosine_blocks
+from tasks.ops.similarity import (
+    Block,
+    binned_cosine_blocks,
+    binned_norms,
+    both_ways_round,
+    cosine_blocks,
+    inner_products,
+    patch_blocks,
+)
 
 SIDE = st.integers(1, 7)
 
@@ -36,6 +44,28 @@ def test_binned_blocks_equal_the_product_of_built_bins(
     assert_allclose(together(blocks), built[0] @ built[1].T, atol=2e-6)
     if memory == 1:
         assert len(blocks) == rows
+
+
+@settings(max_examples=30, deadline=None)
+@given(SIDE, SIDE, SIDE, SIDE, st.integers(0, 3), st.sampled_from([1, 6000, 10**9]))
+def test_both_ways_round_equal_a_source_that_was_mirrored(
+    rows: int, cols: int, other_rows: int, other_cols: int, hierarchy: int, memory: int
+) -> None:
+    a, b = random_map(1, rows, cols, 4), random_map(2, other_rows, other_cols, 4)
+    found = list(zip(*both_ways_round(a, b, hierarchy, memory=memory), strict=True))
+    for blocks, source in zip(found, (a, a.flip(1)), strict=True):
+        expected = together(list(patch_blocks(source, b, hierarchy)))
+        assert_allclose(together(list(blocks)), expected, atol=2e-6)
+    assert len(found[0]) == rows if memory == 1 else len(found[0]) <= rows
+
+
+@pytest.mark.parametrize("hierarchy", [0, 1, 2, 3])
+@pytest.mark.parametrize("patches", [[3, 29, 0], [*range(30), 7]])
+def test_inner_products_equal_those_of_the_built_bins(hierarchy: int, patches: list[int]) -> None:
+    a = random_map(7, 5, 6, 4)
+    built = (log_bin(a, hierarchy) if hierarchy else a).flatten(0, 1)[patches].double()
+    found = inner_products(a, torch.tensor(patches), hierarchy)
+    assert_allclose(found.numpy(), (built @ built.T).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("memory", [1, 4 * 9 * 3, 10**9])
