@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.discover_config import DiscoverConfig
 from tasks.match_config import MatchConfig
+from tasks.parts_config import PartsConfig
 from tasks.video_config import PropagateConfig
 
 
@@ -81,6 +82,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         "classes",
         "PF-WILLOW of Ham et al. 2016: PCK over the box of the keypoints.",
     ),
+    "pf-willow-parts": Benchmark(
+        PartsConfig,
+        "flows.evaluate_parts:evaluate_parts",
+        "classes",
+        "Parts of PF-WILLOW's sub-classes: how often a keypoint lies in its commonest part.",
+    ),
     "pf-pascal": Benchmark(
         MatchConfig,
         "flows.evaluate_match:evaluate_keypoints",
@@ -92,6 +99,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         "flows.evaluate_match:evaluate_keypoints",
         "classes",
         "SPair-71k of Min et al. 2019, test split: PCK over the object's box.",
+    ),
+    "tss": Benchmark(
+        MatchConfig,
+        "flows.evaluate_match:evaluate_flow",
+        "subsets",
+        "TSS of Taniai et al. 2016: dense flow, PCK of the foreground's pixels.",
     ),
     "ap-10k": Benchmark(
         MatchConfig,

@@ -24,7 +24,11 @@ def _run_name() -> str:
 
 @flow(name="parts", flow_run_name=_run_name, task_runner=default_runner())
 def parts(
-    images: str, out: str, config: PartsConfig = DEFAULTS, store: str | None = None
+    images: str,
+    out: str,
+    config: PartsConfig = DEFAULTS,
+    store: str | None = None,
+    only: tuple[str, ...] | None = None,
 ) -> CosegmentSummary:
     """Write ``OUT/<set>/parts/<stem>.png`` for every image, and the report.
 
@@ -33,13 +37,14 @@ def parts(
         out: where results are written; any fsspec URL.
         config: descriptors and method.
         store: where the descriptors are or will be; by default OUT/store.
+        only: names of the images to use; by default all.
 
     Raises:
         ExceptionGroup: sets or partitions that failed after their retries; the others are done.
     """
     store = store or join(out, "store")
-    extracted = subflow(extract)(images, store, config.extraction())
-    sets = stored_sets(images, store)
+    extracted = subflow(extract)(images, store, config.extraction(), only)
+    sets = stored_sets(images, store, only)
     futures = {
         parts_set.with_options(task_run_name=f"{s.name}, {len(s.images)} images").submit(
             store, s, out, config

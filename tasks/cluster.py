@@ -2,38 +2,37 @@
 
 A block is some images of one partition. Each Lloyd step maps `block_sums` over the blocks and
 reduces their few sums in the order of the blocks, so memory stays at one image a worker and the
-result is the same, bit for bit, whoever computed what.
+result is the same, bit for bit, whoever computed what. Log-binned descriptors are never built.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-import dask
 import numpy as np
-from distributed import get_worker, worker_client
 from prefect import task
 
 from storage.codebooks import write_codebook
 from storage.descriptors import DescriptorStore
 from storage.files import join
 from storage.results import write_indexed_png, write_json
+from tasks.blocks import run_blocks
 from tasks.faults import STORAGE_RETRIES
 from tasks.ops.draw import palette
-from tasks.ops.kmeans import assign, elbow_kmeans, kmeans, squared_distances
+from tasks.ops.kmeans import elbow_kmeans, kmeans, squared_distances
 from tasks.ops.lloyd import PartialSums, partial_sums, reduce_sums, update_centers
 from tasks.ops.patch_grid import unit
 from tasks.parts_config import ClusterConfig
 from tasks.sets import result_stems
 
 Block = tuple[str, ...]
-R = TypeVar("R")
 CODEBOOK = "codebook.zarr"
 _BLOCK = 64  # images
 _NEAREST = 8  # images named for each centre
 _SEED_RESTARTS = 10
+_LEAST_SEEDS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +76,22 @@ def cluster_store(store: str, out: str, config: ClusterConfig) -> ClusterReport:
     centers, total, steps = lloyd(store, blocks, centers, config)
     folder = join(out, "labels") if config.label_maps else None
     stems = result_stems(name for block in blocks for name in block)
-    jobs = [(store, block, centers, config.spherical, folder, stems) for block in blocks]
+    jobs = [
+        (store, block, centers, config, folder, {name: stems[name] for name in block})
+        for block in blocks
+    ]
     labelled = run_blocks(label_block, jobs)
     error = total.inertia / max(int(total.counts.sum()), 1)
     write_codebook(
         join(out, CODEBOOK),
         {"centers": centers, "sizes": np.sum([one.sizes for one in labelled], axis=0)},
-        {"kind": "clusters", "error": error, "steps": steps, "spherical": config.spherical},
+        {
+            "kind": "clusters",
+            "error": error,
+            "steps": steps,
+            "spherical": config.spherical,
+            "hierarchy": config.hierarchy,
+        },
     )
     write_json(join(out, "clusters.json"), _summary(labelled))
     return ClusterReport(
@@ -109,9 +117,12 @@ def plan_blocks(store: DescriptorStore) -> list[Block]:
 def first_centers(store: DescriptorStore, config: ClusterConfig) -> np.ndarray:
     """Centres (K, D) from evenly spaced descriptors, by scikit-learn; K by the elbow if open."""
     names = list(store.index())
-    images = names[:: -(-len(names) * 64 // config.seeds)]
-    each = max(1, config.seeds // len(images))
-    sample = np.concatenate([_spaced(_read(store, n, config.spherical), each) for n in images])
+    wanted = config.seeds
+    if config.hierarchy:  # a binned descriptor is so much longer
+        wanted = max(_LEAST_SEEDS, wanted // (1 + 8 * config.hierarchy))
+    images = names[:: -(-len(names) * 64 // wanted)]
+    each = max(1, wanted // len(images))
+    sample = np.concatenate([_sample(store, name, each, config) for name in images])
     if config.clusters is not None:
         return kmeans(sample, config.clusters, seed=config.seed, restarts=_SEED_RESTARTS)
     return elbow_kmeans(
@@ -130,8 +141,7 @@ def lloyd(
     """Lloyd steps over all blocks until the error settles: centres, their sums, steps taken."""
     before, steps = np.inf, 0
     while True:
-        jobs = [(store, block, centers, config.spherical) for block in blocks]
-        parts = run_blocks(block_sums, jobs)
+        parts = run_blocks(block_sums, [(store, block, centers, config) for block in blocks])
         total = reduce_sums(parts)
         settled = total.inertia >= before * (1 - config.tolerance) and (total.counts > 0).all()
         if settled or steps == config.steps:
@@ -140,49 +150,71 @@ def lloyd(
         before, steps = total.inertia, steps + 1
 
 
-def block_sums(store: str, block: Block, centers: np.ndarray, spherical: bool) -> PartialSums:
+def block_sums(store: str, block: Block, centers: np.ndarray, config: ClusterConfig) -> PartialSums:
     """One block's part of a Lloyd step, an image at a time."""
     opened = DescriptorStore.open(store)
-    return reduce_sums(partial_sums(_read(opened, name, spherical), centers) for name in block)
+    return reduce_sums(_image_sums(_read(opened, name), centers, config) for name in block)
 
 
 def label_block(
     store: str,
     block: Block,
     centers: np.ndarray,
-    spherical: bool,
+    config: ClusterConfig,
     folder: str | None,
-    stems: dict[str, str],
+    stems: Mapping[str, str],
 ) -> BlockLabels:
     """Label one block's patches; write its label maps, one pixel a patch, below `folder`."""
     opened = DescriptorStore.open(store)
     sizes = np.zeros(len(centers), dtype=np.int64)
     nearest = np.empty((len(block), len(centers)), dtype=np.float32)
     for number, name in enumerate(block):
-        points = _read(opened, name, spherical)
-        labels = assign(points, centers)
-        sizes += np.bincount(labels, minlength=len(centers))
-        nearest[number] = squared_distances(points, centers).min(axis=0)
+        distances = _image_distances(_read(opened, name), centers, config)
+        labels = distances.argmin(axis=2)
+        sizes += np.bincount(labels.ravel(), minlength=len(centers))
+        nearest[number] = distances.min(axis=(0, 1))
         if folder is not None:
-            grid = opened.index().partitions[opened.find(name).partition].grid
             path = join(folder, f"{stems[name]}.png")
-            write_indexed_png(path, labels.reshape(grid), palette(len(centers)))
+            write_indexed_png(path, labels.astype(np.uint8), palette(len(centers)))
     return BlockLabels(block, sizes, nearest)
 
 
-def run_blocks(function: Callable[..., R], jobs: Sequence[tuple[Any, ...]]) -> list[R]:
-    """`function` on every job's arguments, results in the jobs' order.
+def _image_sums(maps: np.ndarray, centers: np.ndarray, config: ClusterConfig) -> PartialSums:
+    if config.hierarchy:
+        from tasks.ops.binned_lloyd import binned_sums  # torch, for those who need it
 
-    On the Dask cluster that this task runs on, whose scheduler gives a dead worker's jobs to
-    another; else on this process's threads.
-    """
-    delayed = [dask.delayed(function, pure=False)(*job) for job in jobs]
-    try:
-        get_worker()
-    except ValueError:
-        return list(dask.compute(*delayed, scheduler="threads", num_workers=2))
-    with worker_client() as client:
-        return list(client.gather(client.compute(delayed)))
+        return binned_sums(maps, centers, config.hierarchy, spherical=config.spherical)
+    return partial_sums(_points(maps, config), centers)
+
+
+def _image_distances(maps: np.ndarray, centers: np.ndarray, config: ClusterConfig) -> np.ndarray:
+    """(rows, cols, K) squared distances."""
+    if config.hierarchy:
+        from tasks.ops.binned_lloyd import binned_distances
+
+        return binned_distances(maps, centers, config.hierarchy, spherical=config.spherical)
+    return squared_distances(_points(maps, config), centers).reshape(*maps.shape[:2], -1)
+
+
+def _sample(store: DescriptorStore, name: str, count: int, config: ClusterConfig) -> np.ndarray:
+    """`count` evenly spaced descriptors of an image, or all."""
+    maps = _read(store, name)
+    patches = maps.shape[0] * maps.shape[1]
+    chosen = np.linspace(0, patches - 1, min(count, patches)).round().astype(int)
+    if config.hierarchy:
+        from tasks.ops.binned_lloyd import binned_points
+
+        return binned_points(maps, chosen, config.hierarchy, spherical=config.spherical)
+    return _points(maps, config)[chosen]
+
+
+def _points(maps: np.ndarray, config: ClusterConfig) -> np.ndarray:
+    flat = maps.reshape(-1, maps.shape[-1])
+    return unit(flat) if config.spherical else flat
+
+
+def _read(store: DescriptorStore, name: str) -> np.ndarray:
+    return store.read(name, "descriptors").astype(np.float32)
 
 
 def _summary(labelled: Sequence[BlockLabels]) -> list[dict[str, Any]]:
@@ -196,13 +228,3 @@ def _summary(labelled: Sequence[BlockLabels]) -> list[dict[str, Any]]:
         found = [{"name": names[i], "squared_distance": float(nearest[i, cluster])} for i in order]
         rows.append({"cluster": cluster, "patches": int(size), "nearest": found})
     return rows
-
-
-def _read(store: DescriptorStore, name: str, spherical: bool) -> np.ndarray:
-    flat = store.read(name, "descriptors")
-    flat = flat.reshape(-1, flat.shape[-1]).astype(np.float32)
-    return unit(flat) if spherical else flat
-
-
-def _spaced(points: np.ndarray, count: int) -> np.ndarray:
-    return points[np.linspace(0, len(points) - 1, min(count, len(points))).round().astype(int)]

@@ -264,6 +264,10 @@ class CosegmentConfig(ExtractConfig):
     """Refinements drop regions of the foreground whose peak is below this share of the image's
     peak; 0 keeps all."""
 
+    sample_images: int = Field(default=256, ge=1)
+    """Most images, evenly spaced over the set, that its object is learnt from; it is then decided
+    in all of them. Memory grows by 3 MB for each."""
+
     seed: int = 0
     """Of the clustering."""
 

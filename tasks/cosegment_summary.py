@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from tasks.cosegment import SetReport
+from tasks.set_results import SetReport
 from tasks.summary import ExtractionSummary
 
 

@@ -101,7 +101,7 @@ class DescribedImages:
         Raises:
             ValueError: these images were described without the facet that `config` clusters.
         """
-        from tasks.cosegment import cosegment
+        from tasks.foreground import cosegment
         from tasks.stored import ImageDescriptors
 
         array = self._array_of(config)
@@ -116,17 +116,15 @@ class DescribedImages:
             )
             for name, one in zip(self.names, self.described, strict=True)
         ]
-        found = cosegment(stored, config)
+        model, foreground = cosegment(stored, config)
         masks, rows = [], []
-        for i, soft in enumerate(found.foreground):
+        for i, soft in enumerate(foreground):
             sharp = to_image_size(soft, self.described[i].grid)
             masks.append(
                 refine(self.pixels[i], sharp, config.refinement, strongest=config.strongest)
             )
             rows.append((self.pixels[i], mask_overlay(self.pixels[i], masks[-1])))
-        return Gallery(
-            ("picture", "mask"), self.names, tuple(rows), tuple(masks), tuple(found.warnings)
-        )
+        return Gallery(("picture", "mask"), self.names, tuple(rows), tuple(masks), model.warnings)
 
     def matches(
         self, source: int, target: int, *, count: int = 10, hierarchy: int = 2, seed: int = 0

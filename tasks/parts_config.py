@@ -58,6 +58,10 @@ class ClusterConfig(Config):
     tolerance: float = Field(default=1e-4, ge=0)
     """Steps end when the error falls by less than this share."""
 
+    hierarchy: int = Field(default=0, ge=0, le=4)
+    """Levels of log-bins: a patch is clustered together with its surroundings; 0 for itself
+    alone."""
+
     spherical: bool = True
     """Descriptors and centres of unit length: clusters by angle."""
 

@@ -25,6 +25,11 @@ class ImageSet:
     name: str
     images: tuple[str, ...]
 
+    @property
+    def stems(self) -> dict[str, str]:
+        """Image name to the stem of its result files."""
+        return result_stems(self.images)
+
 
 def group_sets(names: Iterable[str], source: str) -> list[ImageSet]:
     """Group image names by their folder; those directly in the source are named after it.

@@ -26,15 +26,31 @@ _PATCHES = 40  # of each of them
 
 
 @dataclass(frozen=True, slots=True)
+class Linear:
+    """A linear function of descriptors. weights: (C,) float32. level: its value at zero."""
+
+    weights: np.ndarray
+    level: float
+
+    def __call__(self, descriptors: np.ndarray) -> np.ndarray:
+        """Values (...) float32 at descriptors (..., C)."""
+        return np.asarray(descriptors @ self.weights + np.float32(self.level), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class Consensus:
     """salient: (P,) share of the clusterings that call a patch salient, in [0, 1].
     commonness: (P,) mean cosine to the best match in other images, NaN off the salient.
-    foreground: (P,) float32 in [0, 1], foreground above 0.5.
+    decision: what the foreground is of any descriptor, those of other images too; see `decide`.
     """
 
     salient: np.ndarray
     commonness: np.ndarray
-    foreground: np.ndarray
+    decision: Linear
+
+    def decide(self, descriptors: np.ndarray) -> np.ndarray:
+        """Foreground (...) float32 in [0, 1] of descriptors (..., C); foreground above 0.5."""
+        return np.clip(self.decision(descriptors), 0, 1)
 
 
 def consensus_foreground(
@@ -67,15 +83,15 @@ def consensus_foreground(
         )
     salient = salient_share(descriptors, saliency, ratio=ratio, clusters=clusters, seed=seed)
     common = np.full(len(salient), np.nan, dtype=np.float32)
-    smooth = ridge(descriptors, salient, penalty)
-    candidates = smooth > 0.5
+    decision = ridge(descriptors, salient, penalty)
+    candidates = decision(descriptors) > 0.5
     if candidates.any() and image.max() > 0:
         common = commonness(descriptors, candidates, image)
         values = common[candidates]
         if np.isfinite(values).all():
             limit = float(values.mean() - spread * values.std()) - 1e-6
-            smooth = ridge(descriptors, np.nan_to_num(common, nan=-2) > limit, penalty)
-    return Consensus(salient, common, np.clip(smooth, 0, 1).astype(np.float32))
+            decision = ridge(descriptors, np.nan_to_num(common, nan=-2) > limit, penalty)
+    return Consensus(salient, common, decision)
 
 
 def salient_share(
@@ -132,16 +148,13 @@ def commonness(descriptors: np.ndarray, candidates: np.ndarray, image: np.ndarra
     return result
 
 
-def ridge(descriptors: np.ndarray, target: np.ndarray, penalty: float) -> np.ndarray:
-    """Least squares of `target` on descriptors, with intercept: its values at them.
+def ridge(descriptors: np.ndarray, target: np.ndarray, penalty: float) -> Linear:
+    """Least squares of `target` on descriptors, with intercept.
 
     `penalty` is in units of the mean variance of a channel.
 
     Args:
-        descriptors: (P, D). target: (P,) float or bool.
-
-    Returns:
-        (P,) float32.
+        descriptors: (P, C). target: (P,) float or bool.
     """
     points = np.asarray(descriptors, dtype=np.float32)
     wanted = np.asarray(target, dtype=np.float32)
@@ -151,7 +164,7 @@ def ridge(descriptors: np.ndarray, target: np.ndarray, penalty: float) -> np.nda
     slope = centred.T @ (wanted - level) / len(points)
     strength = penalty * np.trace(covariance) / len(covariance) + 1e-12
     weights = np.linalg.solve(covariance + strength * np.eye(len(covariance)), slope)
-    return np.asarray(centred @ weights.astype(np.float32) + level, dtype=np.float32)
+    return Linear(weights.astype(np.float32), level - float(middle @ weights))
 
 
 def principal_axes(sample: np.ndarray, channels: int = 128) -> np.ndarray:

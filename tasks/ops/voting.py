@@ -147,18 +147,25 @@ def judge_by_foreground(
     )
 
 
-def outlier_images(cls: np.ndarray, threshold: float = 0.7) -> np.ndarray:
-    """Images unlike the set: cosine of their CLS descriptor to the mean one below `threshold`.
+def cls_center(cls: np.ndarray, threshold: float = 0.7) -> np.ndarray | None:
+    """The direction of a set's CLS descriptors (B, D); None for a set without a centre, which
+    no image resembles.
+    """
+    center = unit(unit(cls).mean(axis=0))
+    return center if resembles(cls, center, threshold).any() else None
+
+
+def resembles(cls: np.ndarray, center: np.ndarray, threshold: float = 0.7) -> np.ndarray:
+    """Whether images are like their set (Amir et al. 2021): cosine of their CLS descriptor to the
+    centre of at least `threshold`.
 
     Args:
-        cls: (B, D).
+        cls: (..., D). center: (D,), unit length.
 
     Returns:
-        (B,) bool, True for outliers. Never all of them: a set without a centre has none.
+        (...) bool; False for outliers.
     """
-    vectors = unit(cls)
-    outlier = vectors @ unit(vectors.mean(axis=0)) < threshold
-    return outlier & ~outlier.all()
+    return np.asarray(unit(cls) @ center >= threshold)
 
 
 def _sums(

@@ -14,6 +14,8 @@ from storage.descriptors import DescriptorStore
 from storage.results import read_json
 from tasks import cosegment as cosegment_task
 from tasks.config import CosegmentConfig
+from tasks.foreground import cosegment as foreground_of
+from tasks.foreground import learn_stored
 from tasks.ops.preprocess import to_image_size
 from tasks.stored import read_descriptors
 
@@ -60,8 +62,8 @@ def test_masks_are_what_the_ops_give(photos: Path, tmp_path: Path) -> None:
     for name in ("cats", "dogs"):
         names = [n for n in store.index() if n.startswith(name)]
         described = list(read_descriptors(store, sorted(names)))
-        found = cosegment_task.cosegment(described, TINY)
-        for image, soft in zip(described, found.foreground, strict=True):
+        _, foreground = foreground_of(described, TINY)
+        for image, soft in zip(described, foreground, strict=True):
             mask = written[f"{name}/masks/{Path(image.name).stem}.png"]
             assert mask.shape == pixels(photos / image.name).shape[:2]
             assert mask.dtype == np.uint8
@@ -78,13 +80,13 @@ def test_a_second_run_reuses_what_is_unchanged(
     first = cosegment(str(photos), str(out), TINY)
     before = masks(out)
     worked: list[str] = []
-    real = cosegment_task._write_masks
+    real = cosegment_task.learn_stored
 
-    def watched(described: Any, found: Any, folder: str, *rest: Any) -> Any:
-        worked.append(Path(folder).name)
-        return real(described, found, folder, *rest)
+    def watched(store: Any, names: list[str], config: CosegmentConfig) -> Any:
+        worked.append(names[0].partition("/")[0])
+        return real(store, names, config)
 
-    monkeypatch.setattr(cosegment_task, "_write_masks", watched)
+    monkeypatch.setattr(cosegment_task, "learn_stored", watched)
     again = cosegment(str(photos), str(out), TINY)
     assert worked == []
     assert [s.reused for s in again.sets] == [True, True]
@@ -98,6 +100,22 @@ def test_a_second_run_reuses_what_is_unchanged(
     assert worked == ["cats"]
     cosegment(str(photos), str(out), TINY.replace(ratio=1.2))
     assert sorted(worked) == ["cats", "cats", "dogs"]
+
+
+def test_a_large_set_is_learnt_from_a_sample_and_decided_in_all_images(
+    photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    config = TINY.replace(sample_images=2, rule="consensus", also=("4.key",))
+    cosegment(str(photos / "dogs"), str(out), config)
+    store = DescriptorStore.open(str(out / "store"))
+    names = sorted(store.index())
+    model, sample = learn_stored(store, [names[0], names[2]], config)
+    assert sample.names == (names[0], names[2])
+    for image in read_descriptors(store, names):
+        soft = to_image_size(model.decide(model.read(store, image, config)), image.grid)
+        mask = masks(out)[f"dogs/masks/{Path(image.name).stem}.png"]
+        np.testing.assert_array_equal(mask, np.where(soft > 0.5, 255, 0))
 
 
 def test_a_folder_of_images_is_one_set_named_after_it(photos: Path, tmp_path: Path) -> None:
@@ -151,18 +169,18 @@ def test_a_set_of_one_picture(tmp_path: Path) -> None:
 def test_one_failing_set_does_not_keep_the_others(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = cosegment_task._write_masks
+    real = cosegment_task.learn_stored
 
-    def wrong(described: Any, found: Any, folder: str, *rest: Any) -> Any:
-        if folder.endswith("cats"):
+    def wrong(store: Any, names: list[str], config: CosegmentConfig) -> Any:
+        if names[0].startswith("cats"):
             raise TypeError("a bug")
-        return real(described, found, folder, *rest)
+        return real(store, names, config)
 
-    monkeypatch.setattr(cosegment_task, "_write_masks", wrong)
+    monkeypatch.setattr(cosegment_task, "learn_stored", wrong)
     with pytest.raises(ExceptionGroup, match="1 of 2 sets failed; run again") as caught:
         cosegment(str(photos), str(tmp_path / "out"), TINY)
     assert [str(error) for error in caught.value.exceptions] == ["a bug"]
     assert {name.split("/")[0] for name in masks(tmp_path / "out")} == {"dogs"}
-    monkeypatch.setattr(cosegment_task, "_write_masks", real)
+    monkeypatch.setattr(cosegment_task, "learn_stored", real)
     again = cosegment(str(photos), str(tmp_path / "out"), TINY)
     assert [(s.name, s.reused) for s in again.sets] == [("cats", False), ("dogs", True)]

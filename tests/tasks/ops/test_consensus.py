@@ -32,7 +32,7 @@ def a_set(images: int = 8, seed: int = 0) -> tuple[np.ndarray, ...]:
 def test_the_common_object_is_told_from_clutter_as_salient() -> None:
     descriptors, saliency, image, kind = a_set()
     found = consensus_foreground(descriptors, saliency, image)
-    assert ((found.foreground > 0.5) == (kind == 1)).mean() > 0.99
+    assert ((found.decide(descriptors) > 0.5) == (kind == 1)).mean() > 0.99
     assert (found.salient[kind == 1] > 0.9).all()
     # Clutter that passed as salient is less common than any patch of the object.
     assert found.commonness[kind == 1].min() > np.nanmax(found.commonness[kind == 2], initial=0)
@@ -41,8 +41,9 @@ def test_the_common_object_is_told_from_clutter_as_salient() -> None:
 def test_one_image_keeps_all_that_is_salient() -> None:
     descriptors, saliency, image, kind = a_set(1)
     found = consensus_foreground(descriptors, saliency, image)
-    assert (found.foreground > 0.5)[kind == 1].all()
-    assert not (found.foreground > 0.5)[kind == 0].any()
+    foreground = found.decide(descriptors) > 0.5
+    assert foreground[kind == 1].all()
+    assert not foreground[kind == 0].any()
     assert np.isnan(found.commonness).all()
 
 
@@ -50,23 +51,21 @@ def test_identical_images_lose_nothing_to_commonness() -> None:
     descriptors, saliency, _, kind = (part[:100] for part in a_set(1))
     image = np.repeat(np.arange(3), 100)
     found = consensus_foreground(np.tile(descriptors, (3, 1)), np.tile(saliency, 3), image)
-    assert (found.foreground > 0.5)[np.tile(kind, 3) == 1].all()
-    assert_allclose(found.foreground[:100], found.foreground[200:], atol=1e-5)
+    assert (found.decide(descriptors) > 0.5)[kind == 1].all()
 
 
 def test_no_saliency_and_one_descriptor_give_an_empty_foreground() -> None:
     descriptors, _, image, _ = a_set()
-    assert not consensus_foreground(descriptors, np.zeros(800), image).foreground.any()
+    assert not consensus_foreground(descriptors, np.zeros(800), image).decide(descriptors).any()
     same = np.tile(unit(np.ones(8)), (50, 1))
-    assert not consensus_foreground(same, np.ones(50), np.zeros(50, int)).foreground.any()
+    assert not consensus_foreground(same, np.ones(50), np.zeros(50, int)).decide(same).any()
 
 
 def test_scaled_saliency_changes_nothing_and_equal_calls_are_equal() -> None:
     descriptors, saliency, image, _ = a_set()
-    first = consensus_foreground(descriptors, saliency, image)
-    assert_array_equal(
-        first.foreground, consensus_foreground(descriptors, 0.01 * saliency, image).foreground
-    )
+    first = consensus_foreground(descriptors, saliency, image).decide(descriptors)
+    dim = consensus_foreground(descriptors, 0.01 * saliency, image).decide(descriptors)
+    assert_array_equal(first, dim)
 
 
 def test_clusterings_without_a_salient_cluster_have_no_say() -> None:
@@ -98,7 +97,9 @@ def test_ridge_equals_scikit_learns() -> None:
     points, target = rng.normal(size=(200, 6)) * np.arange(1, 7), rng.random(200)
     alpha = 0.7 * np.var(points, axis=0).mean() * 200
     model = Ridge(alpha=alpha).fit(points, target)
-    assert_allclose(ridge(points, target, 0.7), model.predict(points), atol=1e-5)
+    found = ridge(points, target, 0.7)
+    assert_allclose(found(points), model.predict(points), atol=1e-5)
+    assert_allclose(found.weights, model.coef_, atol=1e-5)
 
 
 def test_principal_axes_keep_inner_products_of_a_low_rank_sample() -> None:

@@ -5,8 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tasks.ops.voting import (
+    cls_center,
     judge_by_foreground,
-    outlier_images,
+    resembles,
     soft_foreground,
     vote_salient,
 )
@@ -101,9 +102,13 @@ def test_all_or_no_clusters_kept_give_a_constant(value: bool) -> None:
 
 def test_the_odd_image_out_is_an_outlier() -> None:
     cls = np.array([[1, 0.1], [1, 0], [1, -0.1], [0, 1]])
-    assert_array_equal(outlier_images(cls), [False, False, False, True])
-    assert not outlier_images(np.array([[1.0, 0], [-1.0, 1e-3]])).all()
-    assert_array_equal(outlier_images(np.array([[3.0, 4.0]])), [False])
+    center = cls_center(cls)
+    assert center is not None
+    assert_array_equal(resembles(cls, center), [True, True, True, False])
+    assert cls_center(np.array([[1.0, 0], [-1.0, 1e-3]])) is None
+    alone = cls_center(np.array([[3.0, 4.0]]))
+    assert alone is not None
+    assert_allclose(alone, [0.6, 0.8])
 
 
 def test_clusters_are_judged_by_a_foreground_of_patches() -> None:

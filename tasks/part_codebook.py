@@ -1,0 +1,115 @@
+"""What numbers a set's parts: learnt from its foreground, kept, found again by later runs."""
+
+import numpy as np
+
+from storage.codebooks import read_codebook, write_codebook
+from storage.descriptors import DescriptorStore
+from storage.errors import StorageError, UnreadableImageError
+from storage.images import read_image
+from tasks.describe import describe
+from tasks.foreground import Sample, SetModel
+from tasks.joined import join_facets
+from tasks.ops.parts import PartCodebook, crop_boxes, find_parts, pool_descriptors
+from tasks.ops.patch_grid import unit
+from tasks.ops.preprocess import to_image_size
+from tasks.parts_config import PartsConfig
+from tasks.stored import source_of, stored_grid
+
+_SMALL_SET = 20  # images; larger sets have variety enough
+
+
+def learn_parts(
+    store: DescriptorStore, sample: Sample, model: SetModel, config: PartsConfig
+) -> PartCodebook:
+    """Cluster the foreground of a set's sample, with crops of its images where it is small."""
+    descriptors = [_flat(pool_descriptors(one, config.pool)) for one in sample.units]
+    decided = [model.decide(one) for one in sample.units]
+    foreground = [one.ravel() > 0.5 for one in decided]
+    owner = list(range(len(descriptors)))
+    if config.crops and len(sample.names) < _SMALL_SET:
+        for number, name in enumerate(sample.names):
+            for one, inside in crops(store, name, model, decided[number], config):
+                descriptors.append(one)
+                foreground.append(inside)
+                owner.append(number)
+    return find_parts(
+        np.concatenate(descriptors),
+        np.concatenate(foreground),
+        np.repeat(owner, [len(one) for one in descriptors]),
+        parts=config.parts,
+        elbow=config.parts_elbow,
+        max_parts=config.max_parts,
+        stages=config.stages,
+        share=config.share,
+        smallest=config.smallest_part,
+        seed=config.seed,
+    )
+
+
+def crops(
+    store: DescriptorStore,
+    name: str,
+    model: SetModel,
+    foreground: np.ndarray,
+    config: PartsConfig,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Descriptors (patches, C) and foreground (patches,) bool of random crops of one image and
+    of their mirror images; none where its picture cannot be read.
+
+    Args:
+        foreground: (rows, cols) of the whole image, above 0.5.
+    """
+    stored = store.find(name)
+    try:
+        picture = read_image(source_of(stored))
+    except UnreadableImageError:
+        return []
+    grid = stored_grid(store.info.config, stored)
+    soft = to_image_size(foreground, grid)
+    views, masks = [], []
+    for left, top, right, bottom in crop_boxes(*grid.image, config.crops, seed=config.seed):
+        for flip in (1, -1):
+            views.append(np.ascontiguousarray(picture[top:bottom, left:right][:, ::flip]))
+            masks.append(soft[top:bottom, left:right][:, ::flip])
+    found = []
+    for view, mask in zip(describe(views, config.extraction()), masks, strict=True):
+        at = view.grid.centers_xy().astype(int).clip(0, np.subtract(mask.shape[::-1], 1))
+        facets = [view.arrays[name].astype(np.float32) for name in config.arrays]
+        pooled = pool_descriptors(unit(join_facets(facets) @ model.axes), config.pool)
+        found.append((_flat(pooled), mask[at[:, 1], at[:, 0]] > 0.5))
+    return found
+
+
+def read_parts(url: str, config: PartsConfig) -> tuple[np.ndarray, PartCodebook]:
+    """Axes and parts of an earlier run.
+
+    Raises:
+        StorageError: no codebook, or one made from other descriptors.
+    """
+    arrays, attributes = read_codebook(url)
+    if attributes.get("descriptors") != _identity(config):
+        raise StorageError(
+            f"{url} was made from other descriptors: {attributes.get('descriptors')}; these "
+            f"settings give {_identity(config)}. Use the codebook's settings"
+        )
+    return arrays["axes"], PartCodebook(arrays["centers"])
+
+
+def write_parts(url: str, axes: np.ndarray, book: PartCodebook, config: PartsConfig) -> str:
+    """Keep what numbers the parts, for later runs."""
+    arrays = {"axes": axes, "centers": book.centers}
+    return write_codebook(url, arrays, {"kind": "parts", "descriptors": _identity(config)})
+
+
+def _identity(config: PartsConfig) -> dict[str, str]:
+    facets = ",".join(f"{r.layer}.{r.facet}" for r in config.arrays.values())
+    return {
+        "model": config.model,
+        "weights": config.resolved_weights,
+        "facets": facets,
+        "pool": str(config.pool),
+    }
+
+
+def _flat(image: np.ndarray) -> np.ndarray:
+    return image.reshape(-1, image.shape[-1])
