@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 import numpy as np
 from prefect import task
 
+from storage.errors import StorageError
 from storage.files import exists, join, list_folder, read_bytes
 from storage.results import read_indexed_png, read_json, read_mask
 from tasks.benchmarks.layout import LayoutError, choose, require
@@ -132,8 +133,8 @@ def load_coco20k(root: str) -> DiscoveryBenchmark:
     annotations = join(root, "annotations", "instances_train2014.json")
     require(root, [annotations], COCO_LAYOUT)
     require(root, (join(root, "train2014", file) for file in files), COCO_LAYOUT)
-    content = read_json(annotations)
     try:
+        content = read_json(annotations)
         kinds = {entry["id"]: entry["name"] for entry in content["categories"]}
         ids = {entry["file_name"]: entry["id"] for entry in content["images"]}
         objects: dict[int, list[tuple[str, list[float]]]] = {}
@@ -142,7 +143,7 @@ def load_coco20k(root: str) -> DiscoveryBenchmark:
                 named = kinds[entry["category_id"]], entry["bbox"]
                 objects.setdefault(entry["image_id"], []).append(named)
         truths = {file: _coco_boxes(objects.get(ids[file], [])) for file in files}
-    except (KeyError, TypeError, ValueError) as error:
+    except (StorageError, KeyError, TypeError, ValueError) as error:
         raise LayoutError(
             f"{annotations}: no instances of COCO, or an image of the list is not in it "
             f"({error!r}). Expected {COCO_LAYOUT}"
@@ -199,7 +200,10 @@ def _mask_jaccard(mask: str, truth: str) -> float:
     known = labels != _VOID
     if not exists(mask):
         return 0.0
-    return jaccard(read_mask(mask) & known, (labels > 0) & known)
+    found = read_mask(mask)
+    if found.shape != labels.shape:
+        raise LayoutError(f"{truth}: is {labels.shape}, its image {found.shape} (rows, columns)")
+    return jaccard(found & known, (labels > 0) & known)
 
 
 def _inside_devkit(root: str) -> str:

@@ -58,6 +58,12 @@ def test_voc_by_hand(tmp_path: Path) -> None:
     scores = score.fn(chosen, str(out), {"name": "w", "sha256": "0"})
     assert scores.scores == {"corloc": 0.5, "jaccard": 0.5}
     assert scores.by_category == {"cat": {"corloc": 0.0}, "dog": {"corloc": 1.0}}
+    assert load.fn("voc2012", str(root)).names == chosen.names  # one layout
+    write_mask(str(out / "masks/000001.png"), mask[:, :9])
+    with pytest.raises(LayoutError, match=r"000001\.png: is \(20, 20\), its image \(20, 9\)"):
+        score.fn(chosen, str(out), {"name": "w", "sha256": "0"})
+    (out / "masks/000001.png").unlink()  # an image that could not be used has no mask
+    assert score.fn(chosen, str(out), {}).scores["jaccard"] == 0
     assert load.fn("voc2007", str(root), ["dog"]).names == ("000001.jpg",)
     assert load.fn("voc2007", str(root), ["cat"], 1).names == ("000001.jpg",)
 
@@ -81,6 +87,14 @@ def test_coco20k_leaves_crowds_out(tmp_path: Path) -> None:
     found = load_coco20k(str(tmp_path))
     assert found.names == ("a_1.jpg",)
     np.testing.assert_array_equal(found.truths["a_1.jpg"].xyxy, [[1, 2, 4, 6]])
+    assert load.fn("coco20k", str(tmp_path)).names == ("a_1.jpg",)
+    file.write_text(json.dumps(content)[:-9])
+    with pytest.raises(LayoutError, match=r"no instances of COCO.*not valid JSON"):
+        load_coco20k(str(tmp_path))
+    (tmp_path / "train2014/a_2.jpg").rename(tmp_path / "a_2.jpg")
+    with pytest.raises(LayoutError, match=r"missing .*train2014/a_2\.jpg"):
+        load_coco20k(str(tmp_path))
+    (tmp_path / "a_2.jpg").rename(tmp_path / "train2014/a_2.jpg")
     file.write_text(json.dumps(content | {"images": []}))
     with pytest.raises(LayoutError, match=r"an image of the list is not in it \(KeyError"):
         load_coco20k(str(tmp_path))
