@@ -17,6 +17,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from storage.descriptors import DescriptorStore
+from storage.verify import verify
+
 IMAGES = 60
 CANARY = local_servers.SECRET
 TINY = {
@@ -135,8 +138,8 @@ def test_a_scheduled_run_starts_by_itself_and_its_results_are_there() -> None:
 
 def check_results(bucket: Path) -> None:
     (store,) = (bucket / "stores").iterdir()
-    commits = [json.loads(p.read_text()) for p in (store / "commits").glob("*.json")]
-    assert sum(len(commit["images"]) for commit in commits) == IMAGES
+    stored = DescriptorStore.open(str(store))
+    assert (len(stored.index()), verify(stored).problems) == (IMAGES, ())
     masks = sorted((bucket / "results/cosegment/shapes/masks").glob("*.png"))
     assert [mask.stem for mask in masks] == [f"{i:02}" for i in range(IMAGES)]
     assert {Image.open(io.BytesIO(mask.read_bytes())).size for mask in masks} == {(40, 32)}
