@@ -19,8 +19,12 @@ from storage.errors import StorageError
 from storage.results import read_indexed_png, read_mask
 from tasks.cluster import lloyd, plan_blocks
 from tasks.config import ExtractConfig
+from tasks.foreground import learn_stored
+from tasks.joined import fit_axes
 from tasks.ops.kmeans import assign, mean_squared_distance
+from tasks.ops.log_bin import log_bin
 from tasks.ops.patch_grid import unit
+from tasks.part_codebook import crops, learn_parts
 from tasks.parts_config import ClusterConfig, PartsConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -72,6 +76,24 @@ def test_cluster_writes_a_codebook_that_labels_every_patch(store: str, tmp_path:
     assert all(np.diff([n["squared_distance"] for n in row["nearest"]]).min() >= 0 for row in rows)
 
 
+def test_log_binned_clusters_label_every_patch_by_its_surroundings(
+    store: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    summary = cluster(store, str(out), ClusterConfig(clusters=3, hierarchy=2))
+    arrays, attributes = read_codebook(str(out / "codebook.zarr"))
+    assert attributes["hierarchy"] == 2
+    opened = DescriptorStore.open(store)
+    total = 0.0
+    for name in opened.index():
+        built = unit(log_bin(opened.read(name, "descriptors").astype(np.float32), 2))
+        labels = assign(built, arrays["centers"])
+        assert_array_equal(read_indexed_png(str(out / f"labels/{Path(name).stem}.png")), labels)
+        flat = built.reshape(-1, built.shape[-1])
+        total += len(flat) * mean_squared_distance(flat, arrays["centers"])
+    assert summary.report.error == pytest.approx(total / summary.report.patches, rel=1e-4)
+
+
 def test_lloyd_is_bit_equal_on_threads_and_on_any_number_of_workers(store: str) -> None:
     points = all_descriptors(store)
     config = ClusterConfig(clusters=4, steps=5, tolerance=0.0)
@@ -80,7 +102,7 @@ def test_lloyd_is_bit_equal_on_threads_and_on_any_number_of_workers(store: str) 
     seeds = points[:4]
     centers, total, _ = lloyd(store, blocks, seeds, config)
     assert total.inertia / len(points) == pytest.approx(mean_squared_distance(points, centers))
-    for workers in (1, 2):
+    for workers in (1, 2, 4):
         with (
             LocalCluster(
                 n_workers=workers,
@@ -118,6 +140,29 @@ def test_parts_have_the_images_size_and_the_codebook_finds_them_again(
         assert_array_equal(read_indexed_png(str(second / f"cats/parts/{picture.name}")), labels)
     centers = read_codebook(str(first / "cats/codebook.zarr"))[0]["centers"]
     assert_allclose(read_codebook(str(second / "cats/codebook.zarr"))[0]["centers"], centers)
+
+
+def test_crops_bring_mirrored_views_of_the_same_foreground(photos: Path, tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    everything = PARTS.replace(rule="relative", ratio=0.01)
+    config = everything.replace(crops=2)
+    extract(str(photos), store, config.extraction())
+    opened = DescriptorStore.open(store)
+    names = sorted(name for name in opened.index() if name.startswith("dogs"))
+    model, sample = learn_stored(opened, names, config, fit_axes(opened, names, config))
+    left = np.zeros(sample.units[0].shape[:2], np.float32)
+    left[:, : left.shape[1] // 2] = 1
+    views = crops(opened, names[0], model, left, config)
+    assert len(views) == 4  # two crops, each with its mirror image
+    for number, (descriptors, inside) in enumerate(views):
+        columns = inside.reshape(7, -1).mean(axis=0)  # the short side has 7 patches
+        assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
+        assert (columns[0], columns[-1]) == ((1, 0) if number % 2 == 0 else (0, 1))
+    plain = learn_parts(opened, sample, model, everything)
+    varied = learn_parts(opened, sample, model, config)
+    assert len(varied.centers) == len(plain.centers)
+    assert not np.allclose(varied.centers, plain.centers)
+    assert_array_equal(learn_parts(opened, sample, model, config).centers, varied.centers)
 
 
 def test_a_codebook_of_other_descriptors_is_refused(photos: Path, tmp_path: Path) -> None:
