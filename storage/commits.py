@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from storage.errors import StoreCorruptError
 from storage.files import join, list_folder, open_filesystem
+from storage.heap import collection_paused
 from storage.index import EMPTY, PartitionInfo, StoreIndex, resolve
 from storage.layout import Commit
 from storage.snapshot import load_bucket, load_newest, load_whole
@@ -93,8 +94,9 @@ def read_commits(url: str, ids: list[str]) -> list[Commit]:
     for start in range(0, len(ids), _BATCH):
         paths = {key: f"{folder}/{key}.json" for key in ids[start : start + _BATCH]}
         found = fs.cat(list(paths.values()))
-        for key, path in paths.items():
-            commits.append(decode_commit(found[path], key, commit_file(url, key)))
+        with collection_paused():
+            for key, path in paths.items():
+                commits.append(decode_commit(found[path], key, commit_file(url, key)))
     return commits
 
 

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from storage.errors import UnreadableImageError
 from storage.files import open_filesystem
-from storage.sources import ImageRef, list_images
+from storage.refs import ImageRef
+from storage.sources import list_images
 
 __all__ = [
     "MAX_PIXELS",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from storage.heap import collection_paused
 from storage.layout import ArraySpec, Commit, State
 
 __all__ = ["EMPTY", "MarkedImage", "PartitionInfo", "StoreIndex", "StoredImage", "resolve"]
@@ -125,6 +126,7 @@ class StoreIndex:
 EMPTY = StoreIndex()
 
 
+@collection_paused()
 def resolve(base: StoreIndex, commits: Iterable[Commit]) -> StoreIndex:
     """Apply commits to a state; their order does not matter, and known ones are passed over."""
     fresh = {commit.id: commit for commit in commits if commit.id not in base.covered}

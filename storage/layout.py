@@ -9,6 +9,8 @@
       failures/<id>.json              why images could not be stored, for people to read
       index/<generation>.json         what `compact` found, so that few files need reading
       index/<generation>-<attempt>/   its buckets of image records
+      bases/<array>.npz               the principal axes that an array's channels lie along
+      listings/<digest>.json          what a tar shard or a video of the source holds
 
 Rows of records are written as columns, a tenth of the size and time of a list of objects.
 """

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from storage.heap import collection_paused
 from storage.index import StoreIndex
 from storage.layout import digest, encode
-from storage.sources import ImageRef
+from storage.refs import ImageRef
 
 __all__ = ["Changes", "Partition", "PlannedImage", "compare", "plan_partitions"]
 
@@ -70,6 +71,7 @@ class Changes:
         return tuple(sorted(together, key=lambda ref: ref.name))
 
 
+@collection_paused()
 def compare(
     listing: Iterable[ImageRef], index: StoreIndex, *, retry_failures: bool = False
 ) -> Changes:
@@ -105,6 +107,7 @@ def compare(
     return Changes(tuple(new), tuple(changed), tuple(retried), tuple(gone), unchanged, failed)
 
 
+@collection_paused()
 def plan_partitions(
     sized: Iterable[tuple[ImageRef, int, int, tuple[int, int]]],
     index: StoreIndex,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from storage.errors import StoreCorruptError
 from storage.files import create_exclusively, join, list_folder, read_bytes, write_bytes
+from storage.heap import collection_paused
 from storage.index import MarkedImage, PartitionInfo, StoredImage, StoreIndex
 from storage.layout import (
     FORMAT,
@@ -140,6 +141,7 @@ def load_whole(url: str, root: Snapshot) -> StoreIndex:
         return _state(root, parts)
 
 
+@collection_paused()
 def write_snapshot(url: str, index: StoreIndex) -> Snapshot | None:
     """Write a new generation; None where another writer was first with its number."""
     numbers = generations(url)
@@ -229,6 +231,7 @@ def _read_bucket(url: str, root: Snapshot, number: int) -> tuple[list[Any], list
     return images, decode_columns(_MarkRow, raw["marks"], f"{file}, marks")
 
 
+@collection_paused()
 def _state(root: Snapshot, parts: Iterable[tuple[list[Any], list[Any]]]) -> StoreIndex:
     partitions = list(root.partitions.values())
     own = [(info.id,) for info in partitions]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from storage.bases import basis_file, read_basis
 from storage.commits import commit_file, decode_commit, list_commits
 from storage.descriptors import DescriptorStore
 from storage.errors import StoreCorruptError
@@ -11,7 +12,7 @@ from storage.files import read_bytes, remove, write_bytes
 from storage.gc import uncommitted
 from storage.index import EMPTY, PartitionInfo, StoredImage, StoreIndex, resolve
 from storage.layout import Commit
-from storage.reader import open_array, read_rows
+from storage.reader import SCALE_SUFFIX, open_array, read_rows
 from storage.snapshot import generations, load_root, load_whole, root_file
 from storage.writer import image_digest, shard_images
 
@@ -61,6 +62,7 @@ def verify(store: DescriptorStore, *, repair: bool = False) -> VerifyReport:
             next extraction stores them again. Nothing that is sound is touched.
     """
     index, problems = _sound_state(store.url, repair=repair)
+    problems += _verify_bases(store, index, repair=repair)
     images = size = 0
     for partition, members in zip(index.partitions.values(), index.members().values(), strict=True):
         found = _verify_partition(store.url, partition, members)
@@ -105,6 +107,28 @@ def _sound_state(url: str, *, repair: bool) -> tuple[StoreIndex, list[Problem]]:
             if repair:
                 _set_aside(file)
     return resolve(base, commits), problems
+
+
+def _verify_bases(store: DescriptorStore, index: StoreIndex, *, repair: bool) -> list[Problem]:
+    """Principal axes that are damaged or missing, with all that is stored along them."""
+    if store.info.config.get("pca") is None:
+        return []
+    arrays = {spec.name for info in index.partitions.values() for spec in info.arrays}
+    problems: list[Problem] = []
+    for array in sorted(arrays):
+        if not array.startswith("descriptors") or array.endswith(SCALE_SUFFIX):
+            continue
+        file = basis_file(store.url, array)
+        try:
+            if read_basis(store.url, array) is not None:
+                continue
+            what = "the axes that the images are stored along are missing"
+        except StoreCorruptError as error:
+            what = str(error)
+            if repair:
+                _set_aside(file)
+        problems.append(Problem(file, what, tuple(index)))
+    return problems
 
 
 def _set_aside(file: str) -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from storage.errors import SourceError, UnreadableImageError
 from storage.files import basename, list_folder, open_filesystem
 from storage.images import read_image
-from storage.sources import VIDEO_SUFFIXES, ImageRef, list_images
+from storage.refs import VIDEO_SUFFIXES, ImageRef
+from storage.sources import list_images
 
 __all__ = [
     "VIDEO_SUFFIXES",

@@ -13,7 +13,7 @@ from storage.errors import StorageError
 from storage.files import create_exclusively, exists, join, read_bytes, write_bytes, zarr_store
 from storage.layout import ArraySpec, Commit, ImageRecord, Mark, digest, encode, new_attempt
 from storage.planning import Partition
-from storage.sources import ImageRef
+from storage.refs import ImageRef
 
 __all__ = [
     "Failure",

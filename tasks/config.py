@@ -39,6 +39,7 @@ EXECUTION_FIELDS = frozenset(
         "max_pixels",
         "max_patches",
         "retry_failures",
+        "gone",
         "weights_sha256",
     }
 )
@@ -112,8 +113,8 @@ class ExtractConfig(Config):
     device: str = "auto"
     """auto, cpu, cuda, or a single GPU such as cuda:1."""
 
-    batch: int = Field(default=8, ge=1)
-    """Images in one forward pass."""
+    batch: int | None = Field(default=None, ge=1)
+    """Images in one forward pass; by default as many as fill the device."""
 
     partition_size: int = Field(default=256, ge=1)
     """Images in one partition of the store, written whole by one task."""
@@ -127,6 +128,10 @@ class ExtractConfig(Config):
 
     retry_failures: bool = False
     """Try images again that could not be read in an earlier run."""
+
+    gone: Literal["guard", "mark", "keep"] = "guard"
+    """What becomes of stored images that the source lacks: mark (as gone), keep (they are
+    another source's), or guard (mark, but stop where the source has none of those stored)."""
 
     @field_validator("also")
     @classmethod

@@ -1,31 +1,39 @@
 """Extraction tasks: plan, compute one partition, record what could not be read."""
 
+import functools
+import os
+import socket
 import time
 import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 from prefect import task
 
+from storage.containers import Listings
 from storage.descriptors import ArraySpec, DescriptorStore, Failure
 from storage.errors import UnreadableImageError
 from storage.images import ImageRef, list_images, read_image
 from storage.planning import Partition
 from storage.reader import SCALE_SUFFIX
 from tasks.config import ExtractConfig
-from tasks.describe import describe_canvases, grid_of, model_of
+from tasks.describe import Batch, batch_size, grid_of, model_of, start
 from tasks.faults import STORAGE_RETRIES
 from tasks.model import LoadedModel
 from tasks.ops.patch_grid import PatchGrid
 from tasks.ops.preprocess import to_canvas
-from tasks.pack import bases_of, ensure_bases, pack
+from tasks.overlap import StageSeconds, ahead
+from tasks.pack import bases_of, ensure_bases
 from tasks.plan import ExtractionPlan, plan_extraction
 
-_READERS = 4
+# Threads that read and decode, shared by the partitions that a process has in hand.
+_READERS = max(4, os.cpu_count() or 1)
+# Batches that are computed before the ones that are being written.
+_AHEAD = 2
 _AXES = {"cls": ("cls_channel",)}
 _AXES_BY_RANK = {1: ("channel",), 2: ("row", "col"), 3: ("row", "col", "channel")}
 
@@ -35,7 +43,8 @@ class PartitionReport:
     """What became of one partition.
 
     stored, failed: images. reasons: (name, reason) of the failed ones. bytes: of descriptors.
-    seconds: wall time. raced: another run committed it first.
+    seconds: wall time. raced: another run committed it first. began: seconds since 1970.
+    worker: host and process. stages: what it did meanwhile.
     """
 
     id: str
@@ -45,6 +54,9 @@ class PartitionReport:
     bytes: int
     seconds: float
     raced: bool = False
+    began: float = field(default_factory=time.time)
+    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    stages: StageSeconds = field(default_factory=StageSeconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,8 @@ class _Prepared:
     ref: ImageRef
     grid: PatchGrid
     canvas: np.ndarray
+    wall: float
+    cpu: float
 
 
 @task(name="plan", task_run_name="plan {source}", **STORAGE_RETRIES)
@@ -59,7 +73,7 @@ def plan(
     source: str, store: str, config: ExtractConfig, only: tuple[str, ...] | None = None
 ) -> ExtractionPlan:
     """List the source and find what the store lacks, of `only` the named images if given."""
-    listed = list_images(source)
+    listed = list_images(source, Listings(store))
     if only is not None:
         wanted = frozenset(only)
         listed = [ref for ref in listed if ref.name in wanted]
@@ -82,7 +96,7 @@ def write_partition(
     store: DescriptorStore, partition: Partition, config: ExtractConfig
 ) -> PartitionReport:
     """Read, describe and store the images of `partition`; unreadable ones become failures."""
-    started = time.perf_counter()
+    began, started = time.time(), time.perf_counter()
     standing = store.committed(partition.id)
     if standing is not None:
         reasons = tuple((mark.name, mark.reason) for mark in standing.marks)
@@ -91,19 +105,48 @@ def write_partition(
         )
     model = model_of(config)
     failures: list[Failure] = []
-    bases = bases_of(store.url, config)
+    stages = StageSeconds(readers=_READERS)
     writer = store.begin(partition, array_specs(config, model, partition.grid))
     size = 0
-    for batch in _batches(_prepare_all(partition, config, model, failures), config.batch):
-        outputs = describe_canvases([item.canvas for item in batch], config, model)
-        for item, arrays in zip(batch, outputs, strict=True):
-            packed = pack(arrays, config, bases)
-            writer.append(item.ref, *item.grid.image, packed)
-            size += sum(array.nbytes for array in packed.values())
+    for items, batch in ahead(_computed(store.url, partition, config, model, failures), _AHEAD):
+        images = batch.images()
+        writing = time.perf_counter()
+        for item, arrays in zip(items, images, strict=True):
+            writer.append(item.ref, *item.grid.image, arrays)
+            size += sum(array.nbytes for array in arrays.values())
+        stages.write += time.perf_counter() - writing
+        stages.compute += batch.seconds
+        stages.decode += sum(item.cpu for item in items)
+        stages.fetch += sum(max(0.0, item.wall - item.cpu) for item in items)
+    writing = time.perf_counter()
     commit = writer.commit(failures)
+    stages.write += time.perf_counter() - writing
     reasons = tuple((mark.name, mark.reason) for mark in commit.marks)
-    seconds = time.perf_counter() - started
-    return PartitionReport(partition.id, len(commit.images), len(reasons), reasons, size, seconds)
+    return PartitionReport(
+        id=partition.id,
+        stored=len(commit.images),
+        failed=len(reasons),
+        reasons=reasons,
+        bytes=size,
+        seconds=time.perf_counter() - started,
+        began=began,
+        stages=stages,
+    )
+
+
+def _computed(
+    url: str,
+    partition: Partition,
+    config: ExtractConfig,
+    model: LoadedModel,
+    failures: list[Failure],
+) -> Iterator[tuple[list[_Prepared], Batch]]:
+    bases = {name: basis.axes for name, basis in bases_of(url, config).items()}
+    size = batch_size(config, model, partition.grid)
+    prepared = _prepare_all(partition, config, model, size, failures)
+    for items in _batches(prepared, size):
+        canvases = [item.canvas for item in items]
+        yield items, start(canvases, config, model, packed=True, bases=bases)
 
 
 def array_specs(
@@ -125,36 +168,45 @@ def array_specs(
     ]
 
 
+@functools.cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+
+
 def _prepare_all(
-    partition: Partition, config: ExtractConfig, model: LoadedModel, failures: list[Failure]
+    partition: Partition,
+    config: ExtractConfig,
+    model: LoadedModel,
+    batch: int,
+    failures: list[Failure],
 ) -> Iterator[_Prepared]:
-    """Canvases in the partition's order, read ahead by a few images; failures are set aside."""
+    """Canvases in the partition's order, read ahead by two batches; failures are set aside."""
     refs = iter(image.ref for image in partition.images)
-    with ThreadPoolExecutor(_READERS) as pool:
-        ahead: deque[Future[_Prepared | Failure]] = deque()
+    reading: deque[Future[_Prepared | Failure]] = deque()
 
-        def submit(more: Iterable[ImageRef]) -> None:
-            ahead.extend(
-                pool.submit(_prepare, ref, partition.grid, config, model.patch) for ref in more
-            )
+    def submit(more: Iterable[ImageRef]) -> None:
+        reading.extend(
+            _readers().submit(_prepare, ref, partition.grid, config, model.patch) for ref in more
+        )
 
-        submit(islice(refs, 2 * config.batch + _READERS))
-        try:
-            while ahead:
-                prepared = ahead.popleft().result()
-                submit(islice(refs, 1))
-                if isinstance(prepared, Failure):
-                    failures.append(prepared)
-                else:
-                    yield prepared
-        finally:
-            for future in ahead:
-                future.cancel()
+    submit(islice(refs, 2 * batch + _READERS))
+    try:
+        while reading:
+            prepared = reading.popleft().result()
+            submit(islice(refs, 1))
+            if isinstance(prepared, Failure):
+                failures.append(prepared)
+            else:
+                yield prepared
+    finally:
+        for future in reading:
+            future.cancel()
 
 
 def _prepare(
     ref: ImageRef, expected: tuple[int, int], config: ExtractConfig, patch: int
 ) -> _Prepared | Failure:
+    started, computed = time.perf_counter(), time.thread_time()
     try:
         image = read_image(ref, max_pixels=config.max_pixels)
     except UnreadableImageError as error:
@@ -162,7 +214,9 @@ def _prepare(
     grid = grid_of(config, patch, image.shape[1], image.shape[0])
     if grid.shape != expected:
         return Failure(ref, "changed while the run went on: its size is not the one planned")
-    return _Prepared(ref, grid, to_canvas(image, grid, config.interpolation))
+    canvas = to_canvas(image, grid, config.interpolation)
+    wall, cpu = time.perf_counter() - started, time.thread_time() - computed
+    return _Prepared(ref, grid, canvas, wall, cpu)
 
 
 def _batches(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:

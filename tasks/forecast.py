@@ -7,13 +7,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from storage.commits import recent_rate
+from storage.containers import Listings
 from storage.descriptors import DescriptorStore
 from storage.files import exists, join
 from storage.images import list_images
 from storage.layout import ArraySpec
 from storage.writer import shard_images
 from tasks.config import ExtractConfig
-from tasks.describe import model_of
+from tasks.describe import batch_size, model_of
 from tasks.extract import array_specs
 from tasks.plan import ExtractionPlan, plan_extraction
 
@@ -76,7 +77,8 @@ def forecast(images: str, store: str, config: ExtractConfig) -> Forecast:
     there = exists(join(store, "store.json"))
     # A store that nobody else sees takes the place of one that is not there.
     place = store if there else f"memory://dry-run-{uuid.uuid4().hex}"
-    plan = replace(plan_extraction(list_images(images), images, place, config), store=store)
+    listed = list_images(images, Listings(store, write=False))
+    plan = replace(plan_extraction(listed, images, place, config), store=store)
     grids = Counter[tuple[int, int]]()
     for partition in plan.partitions:
         grids[partition.grid] += len(partition.images)
@@ -113,7 +115,7 @@ def projected_memory(plan: ExtractionPlan, specs: dict[tuple[int, int], list[Arr
     for partition in plan.partitions:
         arrays = specs[partition.grid]
         tokens = partition.grid[0] * partition.grid[1]
-        batch = min(plan.config.batch, len(partition.images))
+        batch = min(batch_size(plan.config, model, partition.grid), len(partition.images))
         compute = batch * tokens * model.channels * size * _LIVE_CHANNELS
         outputs = 2 * batch * sum(spec.nbytes for spec in arrays)
         shards = _SHARD_COPIES * sum(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from storage.bases import Basis, read_basis, write_basis
+from storage.descriptors import DescriptorStore
 from storage.errors import StorageError, UnreadableImageError
 from storage.images import ImageRef, read_image
 from storage.planning import Partition
@@ -67,8 +68,19 @@ def ensure_bases(store: str, partitions: Sequence[Partition], config: ExtractCon
         return
     if all(read_basis(store, name) is not None for name in config.arrays):
         return
+    if DescriptorStore.open(store).index().images:
+        raise StorageError(
+            f"{store}: its principal axes are missing, and others would not go with the images "
+            "that it holds. `patchflow verify --repair` drops those; then run again."
+        )
     samples, images = _sample(partitions, config)
     for name, sample in samples.items():
+        if min(sample.shape) < config.pca:
+            raise StorageError(
+                f"--pca {config.pca} needs at least as many patches and channels in the first "
+                f"run, which has {sample.shape[0]} patches of {sample.shape[1]} channels. Begin "
+                "with more images, or keep fewer axes."
+            )
         fitted = fit_axes(sample, config.pca)
         basis = Basis(fitted.axes, fitted.explained, fitted.variance, images, len(sample))
         write_basis(store, basis, name)

@@ -8,9 +8,10 @@ from importlib.metadata import version
 from typing import Any
 
 from storage.descriptors import DescriptorStore, Failure
-from storage.errors import StorageError, UnreadableImageError
+from storage.errors import StorageError, StoreMismatchError, UnreadableImageError
 from storage.images import ImageRef, image_size
-from storage.planning import Partition, compare, plan_partitions
+from storage.index import StoreIndex
+from storage.planning import Changes, Partition, compare, plan_partitions
 from tasks.config import ExtractConfig
 from tasks.describe import grid_of, model_of
 from tasks.model import resolve_device, resolve_precision
@@ -85,8 +86,24 @@ def plan_extraction(
         failed_before=changes.failed,
         partitions=partitions,
         unreadable=unreadable,
-        gone=() if partial else changes.gone,
+        gone=() if partial else _gone(changes, index, source, store_url, config),
     )
+
+
+def _gone(
+    changes: Changes, index: StoreIndex, source: str, store: str, config: ExtractConfig
+) -> tuple[str, ...]:
+    """Names to be marked as gone, unless nothing at all of what is stored is in the source."""
+    if config.gone == "keep":
+        return ()
+    lacking = sum(name in index.images for name in changes.gone)
+    if config.gone == "guard" and lacking and lacking == len(index.images):
+        raise StoreMismatchError(
+            f"{source} holds none of the {lacking:,} images in {store}, so this is most likely "
+            "another source: all of them would be marked as gone. Use another STORE, or say "
+            "--gone keep (both sources in one store) or --gone mark (the images did leave)."
+        )
+    return changes.gone
 
 
 def settle_precision(config: ExtractConfig, store_url: str) -> ExtractConfig:

@@ -22,7 +22,7 @@ import numpy as np
 from storage.descriptors import ArraySpec, DescriptorStore
 from storage.errors import is_storage_fault
 from storage.planning import Partition, compare, plan_partitions
-from storage.sources import ImageRef
+from storage.refs import ImageRef
 from storage.verify import verify
 
 GRID = (8, 8)

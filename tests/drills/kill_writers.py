@@ -19,7 +19,7 @@ import numpy as np
 from storage.descriptors import ArraySpec, DescriptorStore
 from storage.gc import gc
 from storage.planning import compare, plan_partitions
-from storage.sources import ImageRef
+from storage.refs import ImageRef
 from storage.verify import verify
 
 GRID, CHANNELS, IMAGES, PARTITION = (8, 8), 64, 1600, 16

@@ -19,7 +19,7 @@ import numpy as np
 from storage.compact import compact
 from storage.descriptors import ArraySpec, DescriptorStore
 from storage.planning import compare, plan_partitions
-from storage.sources import ImageRef
+from storage.refs import ImageRef
 
 ARRAYS = (ArraySpec("descriptors", ("row", "col", "channel"), (1, 1, 4), "float16"),)
 STEPS = ("plan", "write", "unchanged", "find cold", "compact", "find", "unchanged again")

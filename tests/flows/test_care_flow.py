@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from flows.cli import main
 from flows.extract import extract
 from storage.bases import read_basis
 from storage.descriptors import DescriptorStore
+from storage.errors import StorageError
 from storage.files import list_folder
 from tasks.config import ExtractConfig
 
@@ -69,4 +71,23 @@ def test_a_store_is_kept_sound(photos: Path, tmp_path: Path) -> None:
     assert again.stored >= 1
     code, said = command("verify", small)
     assert (code, "0 problems" in said) == (0, True)
+
+    # Axes that are damaged, and axes that are lost.
+    packing = PLAIN.replace(dtype="int8", pca=32)
+    axes = tmp_path / "small" / "bases" / "descriptors.npz"
+    data = bytearray(axes.read_bytes())
+    data[len(data) // 2] ^= 1
+    axes.write_bytes(bytes(data))
+    assert command("verify", small)[0] == 1
+    axes.unlink()
+    code, said = command("verify", small)
+    assert (code, "axes" in said) == (1, True)
+    Image.new("RGB", (64, 64), "red").save(photos / "late.png")
+    with pytest.raises(StorageError, match="principal axes are missing"):
+        extract(str(photos), small, packing)
+    assert command("verify", small, "--repair")[0] == 0
+    assert extract(str(photos), small, packing).stored == 8
+    assert command("verify", small)[0] == 0
+    with pytest.raises(StorageError, match="needs at least as many patches"):
+        extract(str(photos / "late.png"), str(tmp_path / "tiny"), packing.replace(pca=60))
     assert list_folder(str(tmp_path / "npz"), "directory") == ["cats", "dogs"]

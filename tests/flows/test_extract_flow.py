@@ -126,6 +126,24 @@ def test_only_what_is_new_or_changed_is_computed(photos: Path, tmp_path: Path) -
     assert after["cats/1.png"] == before["cats/1.png"]
 
 
+def test_another_source_never_empties_a_store_by_mistake(photos: Path, tmp_path: Path) -> None:
+    store_url, other = str(tmp_path / "store"), tmp_path / "other"
+    extract(str(photos), store_url, TINY)
+    before = set(DescriptorStore.open(store_url).index())
+    other.mkdir()
+    write_photo(other / "elsewhere.png", seed=1)
+    with pytest.raises(StoreMismatchError, match=r"none of the 7 images.*--gone keep"):
+        extract(str(other), store_url, TINY)
+    assert set(DescriptorStore.open(store_url).index()) == before
+    extract(str(other), store_url, TINY.replace(gone="keep"))
+    assert set(DescriptorStore.open(store_url).index()) == before | {"elsewhere.png"}
+    # Now that some of it is there, what is not has left.
+    extract(str(other), store_url, TINY)
+    assert set(DescriptorStore.open(store_url).index()) == {"elsewhere.png"}
+    extract(str(photos), store_url, TINY.replace(gone="mark"))
+    assert set(DescriptorStore.open(store_url).index()) == before
+
+
 def test_other_settings_are_refused_by_name(photos: Path, tmp_path: Path) -> None:
     store_url = str(tmp_path / "store")
     extract(str(photos), store_url, TINY)

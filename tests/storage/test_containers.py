@@ -3,13 +3,16 @@
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from storage import containers, frames
+from storage.containers import Listings
 from storage.errors import SourceError, UnreadableImageError
-from storage.files import join, read_bytes, write_bytes
+from storage.files import exists, join, list_folder, read_bytes, write_bytes
 from storage.images import image_size, list_images, read_image
 from storage.videos import write_mp4
 
@@ -56,6 +59,50 @@ def test_members_of_shards_are_images(place: str) -> None:
     assert refs[1].bytes == len(SHARD["000.png"])
     alone = list_images(join(place, "a/shard-001.tar"))
     assert [ref.name for ref in alone] == ["shard-001.tar/000.png"]
+
+
+def test_what_is_inside_is_remembered_until_it_changes(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards, store = join(place, "shards"), join(place, "store")
+    for number in range(2):
+        write_bytes(join(shards, f"{number}.tar"), tar_of(SHARD))
+    opened: list[str] = []
+    list_members = containers.list_members
+
+    def counted(fs: Any, path: str) -> Any:
+        opened.append(path.rsplit("/", 1)[-1])
+        return list_members(fs, path)
+
+    monkeypatch.setattr(containers, "list_members", counted)
+    plain = list_images(shards)
+    opened.clear()
+    assert list_images(shards, Listings(store, write=False)) == plain
+    assert not exists(join(store, "listings"))
+    assert list_images(shards, Listings(store)) == plain
+    opened.clear()
+    assert list_images(shards, Listings(store)) == plain
+    assert opened == []
+    write_bytes(join(shards, "1.tar"), tar_of({"000.png": png(99)}))
+    changed = list_images(shards, Listings(store))
+    assert opened == ["1.tar"]
+    assert changed == list_images(shards)
+    (kept, other) = sorted(list_folder(join(store, "listings")))
+    opened.clear()
+    for name in (kept, other):
+        write_bytes(join(store, "listings", name), b"{}")
+    assert list_images(shards, Listings(store)) == changed
+    assert sorted(opened) == ["0.tar", "1.tar"]
+
+
+def test_frames_are_remembered_for_each_choice(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings = Listings(str(tmp_path / "store"))
+    found = {choice: list_images(clip + choice, listings) for choice in ("", "#every=3")}
+    assert len(found[""]) > len(found["#every=3"]) > 0
+    monkeypatch.setattr(frames, "frame_times", None)
+    assert {choice: list_images(clip + choice, listings) for choice in found} == found
 
 
 def test_a_shard_that_breaks_off_gives_what_it_has_and_a_failure(tmp_path: Path) -> None:
