@@ -7,6 +7,9 @@ and its options follow from the entry.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.discover_config import DiscoverConfig
@@ -19,8 +22,8 @@ from tasks.video_config import PropagateConfig
 class Choice:
     """A part of a benchmark. names: classes or sequences, all if empty. limit: items of each."""
 
-    names: tuple[str, ...] = ()
-    limit: int | None = None
+    names: Annotated[tuple[str, ...], Field(description="Classes or sequences; empty: all.")] = ()
+    limit: Annotated[int | None, Field(description="Items of each; by default all.")] = None
 
 
 @dataclass(frozen=True, slots=True)

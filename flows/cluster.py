@@ -34,7 +34,9 @@ def cluster(store: str, out: str, config: ClusterConfig = DEFAULTS) -> ClusterSu
     """Cluster every descriptor of `store`; see `tasks.cluster`.
 
     Args:
-        store: of `patchflow extract`. out: where results are written. config: how.
+        store: of `patchflow extract`.
+        out: where results are written.
+        config: how.
     """
     summary = ClusterSummary(out, cluster_store.submit(store, out, config).result())
     create_markdown_artifact(f"# {summary.line}\n\nResults: `{out}`", key="clusters")

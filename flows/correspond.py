@@ -52,8 +52,9 @@ def correspond(
     """Write matches.csv and matches.png of every pair below `out`, and the report.
 
     Args:
-        a, b: an image each, or a folder, glob or list file: all pairs of an image of `a` with
-            one of `b`; the same twice gives all pairs of a set.
+        a: an image, or a folder, glob or list file.
+        b: the same: all pairs of an image of `a` with one of `b` are matched; the same source
+            twice gives all pairs of a set.
         out: where results are written: of one pair directly, of many in a folder each.
         config: descriptors and method.
         store: where the descriptors are or will be; by default OUT/store.

@@ -42,8 +42,10 @@ def evaluate(
     """Run `benchmark` on its official layout under `root` and write OUT/metrics.json.
 
     Args:
-        benchmark: a name in `BENCHMARKS`. root: the folder as its authors publish it.
-        out: where results are written. config: of the benchmark's capability.
+        benchmark: a name in `BENCHMARKS`.
+        root: the folder as its authors publish it.
+        out: where results are written.
+        config: of the benchmark's capability.
         preset: the name that the settings came from, for the record.
         choice: a part of the benchmark.
     """

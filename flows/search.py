@@ -37,9 +37,12 @@ def search(
     """Write OUT/hits.csv and the contact sheet OUT/hits.png.
 
     Args:
-        store: a descriptor store. image: the query; it need not be in the store.
+        store: a descriptor store.
+        image: the query; it need not be in the store.
+        out: where results are written.
         point: (x, y) in pixels of the query.
-        hits: how many to list. every_patch: not only the best patch of each image.
+        hits: how many to list.
+        every_patch: not only the best patch of each image.
     """
     found = search_store(store, image, point, hits, every_patch=every_patch)
     return SearchSummary(out, write_hits(store, found, out))

@@ -44,6 +44,14 @@ def transfer(
 ) -> TransferSummary:
     """Write OUT/keypoints.csv: the points of image `a` where they lie in image `b`.
 
+    Args:
+        a: the image that the points are of.
+        b: the image that they are carried to.
+        keypoints: URL of a CSV with the columns x,y in pixels of `a`.
+        out: where results are written.
+        config: descriptors and method.
+        store: where the descriptors are or will be; by default OUT/store.
+
     Raises:
         ValueError: more than one image on a side, an image that cannot be read, or keypoints
             without columns x,y.
