@@ -9,6 +9,7 @@ from flows.benchmarks import Choice
 from flows.extract import extract
 from flows.runner import default_runner, subflow
 from storage.files import join
+from tasks.benchmarks import tss
 from tasks.benchmarks.keypoints import load
 from tasks.benchmarks.pck_scores import block_folder, score, transfer_block
 from tasks.match_config import MatchConfig
@@ -39,3 +40,27 @@ def evaluate_keypoints(
     )
     found = [pair for report in reports for pair in report.pairs]
     return score(cast(Any, quote(chosen)), cast(Any, quote(found)), stored_weights(store))
+
+
+@flow(name="evaluate-flow", flow_run_name="{benchmark}", task_runner=default_runner())
+def evaluate_flow(
+    benchmark: str, root: str, out: str, config: MatchConfig, choice: Choice
+) -> Scores:
+    """Dense flow between the two images of every pair, compared with the true one."""
+    chosen = tss.load(root, choice.names, choice.limit)
+    store = join(out, "store")
+    subflow(extract)(root, store, config.extraction(), only=chosen.names)
+    size = config.block
+    blocks = [chosen.pairs[i : i + size] for i in range(0, len(chosen.pairs), size)]
+    futures = {
+        tss.flow_block.with_options(
+            task_run_name=f"pairs {i * size + 1} to {i * size + len(block)}"
+        ).submit(store, root, block, out, config): len(block)
+        for i, block in enumerate(blocks)
+    }
+    reports, errors = gather(f"{benchmark}: dense flow", futures)
+    raise_failed(
+        errors, f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those"
+    )
+    found = [pair for report in reports for pair in report]
+    return tss.score(cast(Any, quote(found)), stored_weights(store))

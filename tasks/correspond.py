@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from prefect import task
 
 from storage.descriptors import DescriptorStore
@@ -14,15 +15,25 @@ from storage.results import write_csv, write_rgb
 from tasks.config import EXECUTION_FIELDS
 from tasks.faults import STORAGE_RETRIES
 from tasks.match_config import CorrespondConfig
-from tasks.matching import Matches, View, find_matches, views_of
+from tasks.match_pictures import FlowPicture, short, warped, write_pair
+from tasks.matching import (
+    Comparison,
+    Matches,
+    View,
+    compare,
+    dense_flow,
+    find_matches,
+    views_of,
+)
 from tasks.ops.draw_layout import match_picture
-from tasks.report_pictures import ImageView, SetLook, write_image
-from tasks.report_records import MatchRecord, SetRecord, write_record
+from tasks.ops.flow import displacements, encode_flow
+from tasks.ops.preprocess import to_image_size
+from tasks.report_records import MatchRecord
 from tasks.reuse import finished, mark_finished
 from tasks.sets import result_stems, work_key
 
 # Part of every result's key: raise it when the maths or the files change.
-CODE = "correspond-1"
+CODE = "correspond-2"
 COLUMNS = ("source_x", "source_y", "target_x", "target_y", "similarity", "saliency")
 SOURCES = "images.txt"
 
@@ -101,7 +112,7 @@ def write_bytes_list(url: str, lines: Sequence[str]) -> str:
 def correspond_block(
     store: str, pairs: tuple[ImagePair, ...], out: str, config: CorrespondConfig
 ) -> tuple[PairReport, ...]:
-    """Write matches.csv and matches.png of every pair, unless an equal run did already."""
+    """Write matches.csv, pictures and flow of every pair, unless an equal run did already."""
     opened = DescriptorStore.open(store)
     return tuple(_correspond(opened, pair, out, config) for pair in pairs)
 
@@ -116,13 +127,13 @@ def _correspond(
     if (earlier := finished(folder, key, PairReport)) is not None:
         return replace(earlier, reused=True)
     source, target = views_of(store, names, config)
-    matches = find_matches(source, target, config)
+    found = compare(source, target, config)
+    matches = find_matches(found, config)
     write_csv(join(folder, "matches.csv"), COLUMNS, match_rows(matches))
     warning = shortage(source, target, matches, config)
-    if config.pictures:
-        _draw(folder, source, target, matches, config, warning)
-    label = f"{_short(pair.source)} and {_short(pair.target)}"
+    label = f"{short(pair.source)} and {short(pair.target)}"
     report = PairReport(label, len(matches.similarity), matches.buddies, warning)
+    _show(folder, report, found, matches, config)
     mark_finished(folder, key, report)
     return report
 
@@ -146,7 +157,7 @@ def shortage(source: View, target: View, matches: Matches, config: CorrespondCon
     for view in (source, target):
         if not (view.saliency > config.threshold).any():
             return (
-                f"no patch of {_short(view.name)} is more salient than {config.threshold}: "
+                f"no patch of {short(view.name)} is more salient than {config.threshold}: "
                 "no correspondences; lower --threshold"
             )
     return (
@@ -155,36 +166,48 @@ def shortage(source: View, target: View, matches: Matches, config: CorrespondCon
     )
 
 
-def _draw(
+def _show(
     folder: str,
-    source: View,
-    target: View,
+    report: PairReport,
+    found: Comparison,
     matches: Matches,
     config: CorrespondConfig,
-    warning: str | None,
 ) -> None:
+    """Write what the settings want beside matches.csv: dense flow, and pictures."""
+    if not config.pictures and config.flow == "none":
+        return
+    source, target = found.views
     pixels = read_image(source.ref), read_image(target.ref)
+    flows = [_write_flow(folder, found, pixels[1], config)] if config.flow != "none" else []
+    if not config.pictures:
+        return
     picture = match_picture(*pixels, matches.source_xy, matches.target_xy)
     write_rgb(join(folder, "matches.png"), picture)
-    images = [
-        write_image(
-            folder,
-            number,
-            ImageView(_short(view.name), pixels[number], view.grid, saliency=view.saliency),
-            SetLook(),
-        )
-        for number, view in enumerate((source, target))
-    ]
-    record = SetRecord(
-        kind="pair",
-        name=f"{_short(source.name)} and {_short(target.name)}",
-        images=tuple(images),
-        matches=tuple(MatchRecord(*row) for row in match_rows(matches)),
-        numbers={"best buddies": matches.buddies, "matches": len(matches.similarity)},
-        warnings=() if warning is None else (warning,),
-        settings=config.model_dump(mode="json"),
+    write_pair(
+        folder,
+        report.pair,
+        found.views,
+        pixels,
+        config,
+        flows=flows,
+        matches=[MatchRecord(*row) for row in match_rows(matches)],
+        numbers={"best buddies": report.buddies, "matches": report.matches},
+        warnings=[] if report.warning is None else [report.warning],
     )
-    write_record(folder, record)
+
+
+def _write_flow(
+    folder: str, found: Comparison, target: np.ndarray, config: CorrespondConfig
+) -> FlowPicture:
+    xy = dense_flow(found, config)
+    seen = np.ones(xy.shape[:2], dtype=bool)
+    if config.flow == "foreground":
+        source, _ = found.views
+        seen = to_image_size(source.saliency, source.grid) > config.threshold
+    flow = np.where(seen[..., None], displacements(xy), np.nan)
+    write_bytes(join(folder, "flow.flo"), encode_flow(flow))
+    write_rgb(join(folder, "warped.png"), warped(target, xy, seen))
+    return FlowPicture("warped", xy, seen)
 
 
 def _read_pairs(
@@ -200,14 +223,10 @@ def _read_pairs(
 
 
 def _named(name: str, refs: Sequence[ImageRef], url: str) -> ImageRef:
-    found = [ref for ref in refs if name in (ref.name, _short(ref.name))]
+    found = [ref for ref in refs if name in (ref.name, short(ref.name))]
     if len(found) != 1:
         what = "no image" if not found else f"{len(found)} images"
         raise ValueError(
             f"{url}: {what} named {name!r}; give the path below the folder, e.g. {refs[0].name}"
         )
     return found[0]
-
-
-def _short(name: str) -> str:
-    return name.rpartition("/")[2]

@@ -47,10 +47,18 @@ class MatchConfig(ExtractConfig):
     """How far from an affine map matches may lie to count for it, as a share of the grid's
     longer side."""
 
+    bend: float = Field(default=0.2, gt=0)
+    """Width of the neighbourhood whose matches bend the affine map, as a share of the source
+    grid's longer side."""
+
+    hubness: float = Field(default=0.5, ge=0, le=1)
+    """Share of a target patch's best cosine with any source patch that its cosines lose: patches
+    that resemble everything attract less."""
+
     mirror: bool = True
     """Also try the source mirrored, and take the way round that more matches agree on."""
 
-    window: int = Field(default=2, ge=0)
+    window: int = Field(default=3, ge=0)
     """Patches on each side of the best one that its position between patches is found from."""
 
     temperature: float = Field(default=0.02, gt=0)
@@ -71,6 +79,10 @@ class CorrespondConfig(MatchConfig):
 
     threshold: float = Field(default=0.05, ge=0, le=1)
     """Both patches of a correspondence must be more salient than this."""
+
+    flow: Literal["foreground", "image", "none"] = "none"
+    """Dense flow as well: flow.flo, in Middlebury's format, and warped.png, the target as seen
+    from the source; of the foreground (salient pixels), of the whole image, or none."""
 
     pictures: bool = True
     """Draw every pair, and leave its pictures for the report."""

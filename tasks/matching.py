@@ -14,7 +14,7 @@ from storage.images import ImageRef
 from tasks.config import ExtractConfig
 from tasks.match_config import CorrespondConfig, MatchConfig
 from tasks.model import resolve_device
-from tasks.ops.alignment import Alignment, fit_alignment
+from tasks.ops.alignment import LocalAlignment, fit_alignment
 from tasks.ops.best_buddies import best_buddies, spread
 from tasks.ops.nearest import Nearest, NearestScan, nearest_both_ways
 from tasks.ops.patch_grid import PatchGrid
@@ -81,7 +81,12 @@ class Comparison(NamedTuple):
     source: View
     target: View
     nearest: Nearest
-    alignment: Alignment | None
+    alignment: LocalAlignment | None
+
+    @property
+    def views(self) -> tuple[View, View]:
+        """Source and target as they are stored, the source not mirrored."""
+        return self.source.mirror() if self.source.mirrored else self.source, self.target
 
 
 class Matches(NamedTuple):
@@ -143,20 +148,20 @@ def compare(source: View, target: View, config: MatchConfig) -> Comparison:
     return turned if _agreement(turned) > _CLEARLY * _agreement(plain) else plain
 
 
-def find_matches(source: View, target: View, config: CorrespondConfig) -> Matches:
+def find_matches(found: Comparison, config: CorrespondConfig) -> Matches:
     """Amir et al. 2021, section 4.3: salient best buddies, spread by k-means."""
-    found = compare(source, target, config)
+    source, target = found.source, found.target
     buddies = best_buddies(
-        found.nearest, found.source.saliency, target.saliency, threshold=config.threshold
+        found.nearest, source.saliency, target.saliency, threshold=config.threshold
     )
     some = buddies.take(np.arange(0, len(buddies.source), 1 + len(buddies.source) // _MOST))
     products = torch.zeros((len(some.source),) * 2, device=target.maps.device)
-    for view, patches in ((found.source, some.source), (target, some.target)):
+    for view, patches in ((source, some.source), (target, some.target)):
         index = torch.from_numpy(patches).to(view.maps.device)
         products += inner_products(view.maps, index, config.hierarchy)
     kept = spread(some, products.cpu().numpy(), config.pairs, seed=config.seed)
     return Matches(
-        found.source.to_xy(grid_positions(kept.source, source.grid.cols)),
+        source.to_xy(grid_positions(kept.source, source.grid.cols)),
         target.to_xy(grid_positions(kept.target, target.grid.cols)),
         kept.similarity,
         kept.saliency,
@@ -169,6 +174,7 @@ def transfer_points(found: Comparison, xy: np.ndarray, config: MatchConfig) -> P
     source, target = found.source, found.target
     row_col = torch.from_numpy(np.ascontiguousarray(source.to_row_col(xy))).to(source.maps)
     maps = point_maps(source.maps, target.maps, row_col, config.hierarchy)
+    maps -= _penalty(found, config).view(target.grid.shape)
     if found.alignment is not None:
         maps = lean(maps, row_col, found.alignment, _prior(target, config))
     return _points(target, locate(maps, window=config.window, temperature=config.temperature))
@@ -186,6 +192,7 @@ def dense_flow(found: Comparison, config: MatchConfig) -> np.ndarray:
         target.grid.shape,
         window=config.window,
         temperature=config.temperature,
+        penalty=_penalty(found, config),
         alignment=found.alignment,
         prior=_prior(target, config),
     )
@@ -204,15 +211,19 @@ def _aligned(source: View, target: View, nearest: Nearest, config: MatchConfig) 
     return Comparison(source, target, nearest, alignment)
 
 
-def _align(source: View, target: View, nearest: Nearest, config: MatchConfig) -> Alignment | None:
+def _align(
+    source: View, target: View, nearest: Nearest, config: MatchConfig
+) -> LocalAlignment | None:
     buddies = best_buddies(nearest)
-    return fit_alignment(
-        grid_positions(buddies.source, source.grid.cols),
-        grid_positions(buddies.target, target.grid.cols),
-        buddies.similarity.clip(0),
-        tolerance=config.tolerance * max(target.grid.shape),
-        seed=config.seed,
-    )
+    places = grid_positions(buddies.source, source.grid.cols)
+    found = grid_positions(buddies.target, target.grid.cols)
+    weights = buddies.similarity.clip(0)
+    tolerance = config.tolerance * max(target.grid.shape)
+    whole = fit_alignment(places, found, weights, tolerance=tolerance, seed=config.seed)
+    if whole is None:
+        return None
+    width = config.bend * max(source.grid.shape)
+    return LocalAlignment(whole, places, found, weights, tolerance, width)
 
 
 def _agreement(found: Comparison) -> float:
@@ -220,7 +231,11 @@ def _agreement(found: Comparison) -> float:
     if found.alignment is None:
         return 0.0
     weights = best_buddies(found.nearest).similarity.clip(0)
-    return found.alignment.support * float(weights.sum())
+    return found.alignment.whole.support * float(weights.sum())
+
+
+def _penalty(found: Comparison, config: MatchConfig) -> Tensor:
+    return config.hubness * found.nearest.back_similarity
 
 
 def _prior(target: View, config: MatchConfig) -> Prior:

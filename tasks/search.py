@@ -1,28 +1,34 @@
 """Search tasks: describe the query, scan a store through Dask, write what was found."""
 
-import bisect
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import groupby
 
 import dask
 import numpy as np
 import torch
 from prefect import task
 
-from storage.descriptors import DescriptorStore
+from storage.bases import read_basis
+from storage.descriptors import DescriptorStore, read_block
 from storage.files import join
 from storage.images import list_images, read_image
-from storage.lazy import dask_patches
+from storage.index import PartitionInfo, StoredImage
+from storage.reader import SCALE_SUFFIX
 from storage.results import write_csv, write_rgb
+from storage.writer import shard_images
 from tasks.config import ExtractConfig
 from tasks.describe import describe
 from tasks.faults import STORAGE_RETRIES
 from tasks.ops.draw_layout import contact_sheet
 from tasks.ops.log_bin import bins_at
-from tasks.ops.search import Hits, best_of_groups, cosines, merge_hits, top_k
+from tasks.ops.pca import project
+from tasks.ops.search import NO_HITS, Hits, merge_hits, nearest_rows
 from tasks.stored import source_of, stored_grid
 
 COLUMNS = ("rank", "image", "x", "y", "similarity")
+_SCALE = "descriptors" + SCALE_SUFFIX
 _SHEET = 24  # crops on the contact sheet
 
 
@@ -45,35 +51,95 @@ class SearchReport:
     missing: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Images of one partition that are scanned together, in whole shards where they can be.
+
+    positions: their rows in the partition. first: the number of each one's first patch.
+    """
+
+    partition: PartitionInfo
+    positions: tuple[int, ...]
+    first: tuple[int, ...]
+
+
 @task(name="search-store", tags=["patchflow-search"], **STORAGE_RETRIES)
 def search_store(
     store: str, image: str, point: tuple[float, float], hits: int, *, every_patch: bool = False
 ) -> SearchReport:
     """The patches of a whole store that are nearest to the one at `point` (x, y) of `image`.
 
-    Args:
-        hits: how many. every_patch: rank all patches, not only the best of each image.
-
-    Raises:
-        ValueError: a point outside the image, or a store of several images' worth of settings
-            that the query cannot be described with.
+    Args, raises: of `search_patches`; also ValueError for a point outside the image.
     """
     opened = DescriptorStore.open(store)
     query = describe_point(image, point, opened)
-    patches = dask_patches(opened)
-    names = sorted(patches.ranges, key=lambda name: patches.ranges[name][0])
-    starts = np.array([patches.ranges[name][0] for name in names])
-    parts: list[Any] = []
-    first = 0
-    for block in patches.array.to_delayed().ravel():
-        size = int(patches.array.chunks[0][len(parts)])
-        inside = starts[(starts >= first) & (starts < first + size)] - first
-        groups = None if every_patch else inside
-        parts.append(dask.delayed(_scan)(block, query, groups, hits, first))
-        first += size
+    return search_patches(opened, query, hits, every_patch=every_patch)
+
+
+def search_patches(
+    store: DescriptorStore, query: np.ndarray, hits: int, *, every_patch: bool = False
+) -> SearchReport:
+    """The nearest patches of a whole store, exactly: as if all were compared in float64.
+
+    Args:
+        query: (D,) descriptor, along the store's principal axes where it has any.
+        hits: how many, at least 1. every_patch: rank all patches, not only each image's best.
+
+    Raises:
+        ValueError: an empty store, no hits wanted, or a query of other channels.
+    """
+    if hits < 1:
+        raise ValueError(f"expected at least 1 hit to be wanted; got --hits {hits}")
+    images = [member for members in store.index().members().values() for member in members]
+    if not images:
+        raise ValueError(f"{store.url}: the store holds no image to search")
+    starts = np.cumsum([0, *(rows * cols for rows, cols in (i.grid for i in images))])
+    of_image = hits if every_patch else 1
+    spans = _spans(store, starts)
+    parts = [dask.delayed(_scan)(store.url, span, query, of_image, hits) for span in spans]
     best = merge_hits(dask.compute(*parts), hits)
-    found = [_place(opened, names, starts, row, s) for row, s in zip(*best, strict=True)]
-    return SearchReport(first, tuple(found))
+    found = [_place(store, images, starts, *hit) for hit in zip(*best, strict=True)]
+    return SearchReport(int(starts[-1]), tuple(found))
+
+
+def _spans(store: DescriptorStore, starts: np.ndarray) -> Iterator[_Span]:
+    """All images in the order of their patches' numbers."""
+    number = 0
+    members = store.index().members()
+    for partition in store.partitions():
+        specs = {spec.name: spec for spec in partition.arrays}
+        step = shard_images(specs["descriptors"], partition.count)
+        living = [image.position for image in members[partition.id]]
+        for _, group in groupby(living, partial(_shard_of, step)):
+            positions = tuple(group)
+            first = tuple(starts[number : number + len(positions)].tolist())
+            number += len(positions)
+            yield _Span(partition, positions, first)
+
+
+def _shard_of(images: int, position: int) -> int:
+    return position // images
+
+
+def _scan(url: str, span: _Span, query: np.ndarray, of_image: int, hits: int) -> Hits:
+    """The best of one span; runs on a Dask worker."""
+    low, high = span.positions[0], span.positions[-1] + 1
+    rows = slice(low, high)  # a slice reads a shard whole, single rows image by image
+    values = read_block(url, span.partition, "descriptors", rows, raw=True)
+    scaled = any(spec.name == _SCALE for spec in span.partition.arrays)
+    scales = read_block(url, span.partition, _SCALE, rows) if scaled else None
+    best = NO_HITS
+    for position, first in zip(span.positions, span.first, strict=True):
+        found = nearest_rows(
+            query,
+            values[position - low].reshape(-1, values.shape[-1]),
+            of_image,
+            scale=None if scales is None else scales[position - low],
+            first=first,
+            floor=float(best.similarity[-1]) if len(best.row) == hits else -2.0,
+        )
+        best = merge_hits([best, found], hits)
+    return best
 
 
 def describe_point(image: str, point: tuple[float, float], store: DescriptorStore) -> np.ndarray:
@@ -89,9 +155,12 @@ def describe_point(image: str, point: tuple[float, float], store: DescriptorStor
             "pixels; give it as X,Y"
         )
     (described,) = describe([pixels], config)
-    maps = torch.from_numpy(np.asarray(described.arrays["descriptors"], dtype=np.float32))
+    maps = np.asarray(described.arrays["descriptors"], dtype=np.float32)
+    basis = read_basis(store.url)
+    if basis is not None:
+        maps = project(maps, basis.axes)
     row_col = torch.from_numpy(described.grid.to_row_col(np.array([point])).copy())
-    return np.asarray(bins_at([maps], row_col)[0][0, 4])
+    return np.asarray(bins_at([torch.from_numpy(maps)], row_col)[0][0, 4])
 
 
 @task(name="write-hits", **STORAGE_RETRIES)
@@ -128,21 +197,16 @@ def crop_around(pixels: np.ndarray, x: float, y: float) -> np.ndarray:
     return crop
 
 
-def _scan(
-    block: np.ndarray, query: np.ndarray, groups: np.ndarray | None, hits: int, first: int
-) -> Hits:
-    """The best of one partition; runs on a Dask worker."""
-    similarity = cosines(query, block)
-    if groups is None:
-        return top_k(similarity, hits, first)
-    return best_of_groups(similarity, groups, hits, first)
-
-
 def _place(
-    store: DescriptorStore, names: list[str], starts: np.ndarray, row: int, similarity: float
+    store: DescriptorStore,
+    images: Sequence[StoredImage],
+    starts: np.ndarray,
+    row: int,
+    similarity: float,
 ) -> Found:
-    number = bisect.bisect_right(starts.tolist(), int(row)) - 1
-    grid = stored_grid(store.info.config, store.find(names[number]))
+    number = int(np.searchsorted(starts, row, side="right")) - 1
+    image = images[number]
+    grid = stored_grid(store.info.config, image)
     position = np.array(divmod(int(row) - int(starts[number]), grid.cols))
     x, y = grid.to_xy(position).round(2).tolist()
-    return Found(names[number], x, y, round(float(similarity), 5))
+    return Found(image.name, x, y, round(float(similarity), 5))

@@ -14,7 +14,8 @@ from storage.results import write_csv, write_rgb
 from tasks.correspond import ImagePair
 from tasks.faults import STORAGE_RETRIES
 from tasks.match_config import MatchConfig
-from tasks.matching import compare, transfer_points, views_of
+from tasks.match_pictures import short
+from tasks.matching import View, compare, transfer_points, views_of
 from tasks.ops.draw_layout import match_picture
 
 
@@ -33,11 +34,13 @@ def transfer_keypoints(
     """Write keypoints.csv, with x, y in the target image, and transfer.png.
 
     Raises:
-        ValueError: keypoints without columns x,y, or with a value that is no number.
+        ValueError: keypoints without columns x,y, with a value that is no number, or outside
+            the source.
     """
     rows = read_keypoints(keypoints)
     xy = np.array([[float(row["x"]), float(row["y"])] for row in rows])
     source, target = views_of(DescriptorStore.open(store), [pair.source, pair.target], config)
+    _check_inside(xy, source, keypoints)
     points = transfer_points(compare(source, target, config), xy, config)
     others = [name for name in rows[0] if name not in ("x", "y", "confidence")]
     table = [
@@ -48,6 +51,18 @@ def transfer_keypoints(
     pictures = read_image(source.ref), read_image(target.ref)
     write_rgb(join(out, "transfer.png"), match_picture(*pictures, xy, points.xy))
     return TransferReport(len(rows), float(points.confidence.mean()))
+
+
+def _check_inside(xy: np.ndarray, source: View, url: str) -> None:
+    outside = ((xy < 0) | (xy > source.grid.image)).any(axis=1)
+    if outside.any():
+        number = int(outside.argmax())
+        width, height = source.grid.image
+        x, y = xy[number]
+        raise ValueError(
+            f"{url}, row {number + 1}: the point {x:g},{y:g} lies outside {short(source.name)}, "
+            f"which has {width}x{height} pixels"
+        )
 
 
 def read_keypoints(url: str) -> list[dict[str, str]]:

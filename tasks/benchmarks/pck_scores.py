@@ -18,7 +18,7 @@ from tasks.reuse import finished, mark_finished
 from tasks.scores import Scores, mean_scores
 from tasks.sets import work_key
 
-CODE = "pck-1"
+CODE = "pck-2"
 ALPHAS = (0.01, 0.05, 0.10, 0.15)
 
 

@@ -2,7 +2,8 @@
 
 Views of one kind of object differ, to first order, by an affine map. Fitted robustly to the
 mutual nearest neighbours it tells the left wheel from the right one, which descriptors
-alone cannot; it enters the matching as a soft prior (`transfer`), so that parts may deviate.
+alone cannot; bent to the matches around a place it follows parts that deviate. It enters the
+matching as a soft prior (`transfer`).
 """
 
 from typing import NamedTuple
@@ -11,6 +12,9 @@ import numpy as np
 
 _STEPS = 5  # of reweighted least squares after the best hypothesis
 _RIDGE = 1e-3
+_BENDS = 2  # steps of reweighted least squares around a place
+_FIRM = 1.0  # weight of the whole map there, in matches
+_ROWS = 256  # places at a time
 _MIN_AREA = 4.0  # of a sampled triangle, square patches: smaller ones amplify rounding
 
 
@@ -27,6 +31,42 @@ class Alignment(NamedTuple):
     def apply(self, row_col: np.ndarray) -> np.ndarray:
         """Source grid positions (..., 2) to target grid positions (..., 2)."""
         return np.asarray(row_col @ self.matrix[:2] + self.matrix[2])
+
+
+class LocalAlignment(NamedTuple):
+    """An alignment that bends: at every place an affine map of its own, fitted to the matches
+    around it and held by the whole alignment where there are few.
+
+    source, target: (P, 2) grid positions of the matches. weights: (P,). tolerance: see
+    `fit_alignment`. width: of the Gaussian neighbourhood in the source, patches.
+    """
+
+    whole: Alignment
+    source: np.ndarray
+    target: np.ndarray
+    weights: np.ndarray
+    tolerance: float
+    width: float
+
+    def apply(self, row_col: np.ndarray) -> np.ndarray:
+        """Source grid positions (N, 2) to target grid positions (N, 2)."""
+        blocks = [row_col[i : i + _ROWS] for i in range(0, len(row_col), _ROWS)]
+        return np.concatenate([self._bent(block) for block in blocks] or [np.zeros((0, 2))])
+
+    def _bent(self, places: np.ndarray) -> np.ndarray:
+        # Around a place the map is q = a + (p - place) B; its a is what the place maps to.
+        steps = self.source[None] - places[:, None]
+        points = np.concatenate([np.ones_like(steps[..., :1]), steps], axis=-1)
+        near = self.weights * np.exp(-(steps**2).sum(axis=-1) / (2 * self.width**2))
+        whole = np.empty((len(places), 3, 2))
+        whole[:, 0], whole[:, 1:] = self.whole.apply(places), self.whole.matrix[:2]
+        firm = _FIRM * np.diag([1, self.width**2, self.width**2])
+        maps = whole
+        for _ in range(_BENDS):
+            weights = near * _kernel(points @ maps, self.target, self.tolerance)
+            weighted = (points * weights[..., None]).swapaxes(1, 2)
+            maps = np.linalg.solve(weighted @ points + firm, weighted @ self.target + firm @ whole)
+        return np.asarray(maps[:, 0])
 
 
 def fit_alignment(

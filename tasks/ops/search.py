@@ -1,73 +1,86 @@
-"""The nearest of many patches to a few, block by block: exact, in bounded memory."""
+"""The nearest of many patches to one, image by image: exact, in bounded memory.
+
+A pass in float32 finds what may belong to the nearest, within the error that such sums can
+have; only those are compared in float64. Integers with a scale a channel are never scaled:
+with descriptor x = v * s, the product <q, x> is <q * s, v>, and |x|^2 is <s * s, v * v>.
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-_ROWS = 32768  # of one float32 working block
+_ROUNDING = 2.0**-24
 
 
 class Hits(NamedTuple):
-    """At most k rows, most similar first. row: (k,) int64. similarity: (k,) float32 cosines."""
+    """At most k rows, most similar first, equals in order of row.
+
+    row: (k,) int64. similarity: (k,) float64 cosines.
+    """
 
     row: np.ndarray
     similarity: np.ndarray
 
 
-def cosines(query: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """Cosines (n,) float32 of `query` (D,) with the rows of `block` (n, D), any float dtype.
-
-    Raises:
-        ValueError: another number of channels.
-    """
-    if query.shape != block.shape[1:]:
-        raise ValueError(
-            f"expected descriptors of {query.shape[0]} channels, as the query's; got "
-            f"{block.shape[-1]}: the store holds another facet or model"
-        )
-    unit_query = query.astype(np.float32) / max(float(np.linalg.norm(query)), 1e-12)
-    found = np.empty(len(block), dtype=np.float32)
-    for start in range(0, len(block), _ROWS):
-        rows = block[start : start + _ROWS].astype(np.float32)
-        norms = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-        found[start : start + _ROWS] = rows @ unit_query / np.maximum(norms, 1e-12)
-    return found
+NO_HITS = Hits(np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
-def top_k(similarity: np.ndarray, k: int, first: int = 0) -> Hits:
-    """The k largest of `similarity` (n,); rows count from `first`; equals in order of row."""
-    k = min(k, len(similarity))
-    if k < len(similarity):
-        # Everything that ties with the k-th stays in, so that equals are cut by row.
-        least = np.partition(similarity, len(similarity) - k)[len(similarity) - k]
-        candidates = np.flatnonzero(similarity >= least)
-    else:
-        candidates = np.arange(len(similarity))
-    order = candidates[np.argsort(-similarity[candidates], kind="stable")][:k]
-    return Hits(order.astype(np.int64) + first, similarity[order])
-
-
-def best_of_groups(similarity: np.ndarray, starts: np.ndarray, k: int, first: int = 0) -> Hits:
-    """The best row of each group, of these the k best.
+def nearest_rows(
+    query: np.ndarray,
+    values: np.ndarray,
+    k: int,
+    *,
+    scale: np.ndarray | None = None,
+    first: int = 0,
+    floor: float = -2.0,
+) -> Hits:
+    """The k rows with the highest cosine to `query`.
 
     Args:
-        similarity: (n,). starts: (g,) increasing, the first row of every group, from 0.
+        query: (D,) descriptor of any length. values: (n, D) floats, or integers with a scale.
+        scale: (D,) what the integers of each channel are multiplied with.
         first: the number of row 0.
+        floor: rows below this cosine are of no interest and may be left out.
+
+    Raises:
+        ValueError: another number of channels, or k below 1.
     """
-    ends = np.append(starts[1:], len(similarity))
-    best = np.array(
-        [s + int(similarity[s:e].argmax()) for s, e in zip(starts, ends, strict=True) if e > s],
-        dtype=np.int64,
-    )
-    chosen = top_k(similarity[best], k)
-    return Hits(best[chosen.row] + first, chosen.similarity)
+    if query.shape != values.shape[1:] or k < 1:
+        raise ValueError(
+            f"expected descriptors of {query.shape[0]} channels, as the query's, and k >= 1; got "
+            f"{values.shape[-1]} and {k}: the store holds another facet or model"
+        )
+    unit = query.astype(np.float64) / max(float(np.linalg.norm(query.astype(np.float64))), 1e-12)
+    rough = _rough_cosines(unit, values, scale)
+    k = min(k, len(values))
+    cut = max(floor, float(np.partition(rough, len(rough) - k)[len(rough) - k])) if k else floor
+    # Both the row and the one that it is compared with may be off by the rounding of D terms.
+    candidates = np.flatnonzero(rough >= cut - 4 * _ROUNDING * values.shape[1])
+    rows = values[candidates].astype(np.float64)
+    if scale is not None:
+        rows *= scale
+    exact = rows @ unit / np.maximum(np.linalg.norm(rows, axis=1), 1e-12)
+    return _best(candidates.astype(np.int64) + first, exact, k)
 
 
 def merge_hits(parts: Iterable[Hits], k: int) -> Hits:
     """The k best of several parts, whose rows are numbered throughout."""
-    found = list(parts)
-    rows = np.concatenate([p.row for p in found])
-    similarity = np.concatenate([p.similarity for p in found])
+    found = [NO_HITS, *parts]
+    rows, similarities = (np.concatenate(column) for column in zip(*found, strict=True))
+    return _best(rows, similarities, k)
+
+
+def _rough_cosines(unit: np.ndarray, values: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+    rows = values.astype(np.float32)
+    weights = unit if scale is None else unit * scale
+    squares = np.ones_like(unit) if scale is None else np.square(scale.astype(np.float64))
+    products = rows @ weights.astype(np.float32)
+    np.square(rows, out=rows)
+    lengths = np.sqrt(rows @ squares.astype(np.float32))
+    return np.asarray(products / np.maximum(lengths, 1e-12))
+
+
+def _best(rows: np.ndarray, similarity: np.ndarray, k: int) -> Hits:
     order = np.lexsort((rows, -similarity))[:k]
     return Hits(rows[order], similarity[order])

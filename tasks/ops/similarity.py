@@ -73,14 +73,13 @@ def binned_cosine_blocks(
 
 def both_ways_round(
     source: Tensor, target: Tensor, hierarchy: int, *, memory: int = MEMORY
-) -> Iterator[tuple[Block, Block]]:
+) -> Iterator[tuple[Block, ...]]:
     """Blocks of `source` as it is, each with that of `source.flip(1)`: columns in reverse.
 
     Args, raises: of `patch_blocks`.
     """
     if hierarchy:
-        for plain, turned in _binned_blocks(source, target, hierarchy, (False, True), memory):
-            yield plain, turned
+        yield from _binned_blocks(source, target, hierarchy, (False, True), memory)
         return
     rows, cols = source.shape[:2]
     step = max(1, memory // (8 * cols * max(target[..., 0].numel(), 1)))

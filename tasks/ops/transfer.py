@@ -4,6 +4,10 @@ The peak of a similarity map is a patch; a soft-argmax in a window around it fin
 position between patches. An alignment of the two images (`alignment`), where there is one,
 is a soft prior: a position's similarity falls with its distance from where the alignment
 puts the point, by at most `strength`, so that far candidates lose only near-ties.
+
+Some target patches are close to everything. Their cosines are lowered by a share of the best
+one that any source patch has with them, as cross-domain similarity local scaling does (Conneau
+et al. 2018, arXiv 1710.04087, equation 2, with one neighbour).
 """
 
 from collections.abc import Iterable
@@ -13,14 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.ops.alignment import Alignment
+from tasks.ops.alignment import Alignment, LocalAlignment
 from tasks.ops.similarity import Block
 
 
 class Located(NamedTuple):
     """Positions of P points on a target grid.
 
-    row_col: (P, 2) float32, fractional. similarity: (P,) the peak of the map, prior included.
+    row_col: (P, 2) float32, fractional. similarity: (P,) the peak of the map, with all that was
+    taken from it.
     confidence: (P,) in (0, 1], the share of softmax(map / temperature) that lies in the window
     around the peak: low where several places look alike.
     """
@@ -73,7 +78,9 @@ def locate(maps: Tensor, *, window: int, temperature: float) -> Located:
     return Located(row_col, peak, (share / whole).clamp(max=1))
 
 
-def lean(maps: Tensor, row_col: Tensor, alignment: Alignment, prior: Prior) -> Tensor:
+def lean(
+    maps: Tensor, row_col: Tensor, alignment: Alignment | LocalAlignment, prior: Prior
+) -> Tensor:
     """Lower similarity maps (P, rows, cols) away from where `alignment` puts `row_col` (P, 2).
 
     map - strength * min(distance^2 / reach^2, 1).
@@ -94,21 +101,23 @@ def locate_patches(
     *,
     window: int,
     temperature: float,
-    alignment: Alignment | None = None,
+    penalty: Tensor | None = None,
+    alignment: Alignment | LocalAlignment | None = None,
     prior: Prior | None = None,
 ) -> Located:
     """The position of every source patch on the target grid: dense flow, patch by patch.
 
     Args:
         blocks: of `similarity.patch_blocks`. source_shape, target_shape: (rows, cols).
-        window, temperature: see `locate`. alignment, prior: see `lean`; None leaves the maps.
+        window, temperature: see `locate`. penalty: (M,) taken from all cosines of a target patch.
+        alignment, prior: see `lean`; None leaves the maps.
 
     Returns:
         Located for all N patches, row by row.
     """
     found = []
     for start, values in blocks:
-        maps = values.view(len(values), *target_shape)
+        maps = (values if penalty is None else values - penalty).view(-1, *target_shape)
         if alignment is not None and prior is not None:
             index = torch.arange(start, start + len(values), device=values.device)
             row_col = torch.stack([index // source_shape[1], index % source_shape[1]], dim=-1)

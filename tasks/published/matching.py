@@ -9,6 +9,7 @@ _PLAIN_MATCHING = {
     "hierarchy": 0,
     "align": False,
     "mirror": False,
+    "hubness": 0.0,
     "window": 0,
 }
 
@@ -68,5 +69,38 @@ MATCHING: dict[str, Preset] = {
         published="55.6",
         source="Zhang et al. 2023 (SD-DINO), arXiv 2305.15347",
         evaluates=("spair71k",),
+    ),
+    "sddino-pfpascal224": Preset(
+        config=MatchConfig,
+        settings={
+            **DINO_S8,
+            **_PLAIN_MATCHING,
+            "layer": 9,
+            "facet": "key",
+            "stride": 4,
+            "size": 224,
+            "fit": "pad",
+        },
+        # The padded image's size is the longer side of the image that was padded.
+        benchmark="PF-PASCAL, PCK@0.1 of the padded image's size",
+        published="62.4 (source from memory)",
+        source="Zhang et al. 2023 (SD-DINO), arXiv 2305.15347",
+        evaluates=("pf-pascal",),
+    ),
+    "sddino-tss480": Preset(
+        config=MatchConfig,
+        settings={
+            **DINO_S8,
+            **_PLAIN_MATCHING,
+            "layer": 9,
+            "facet": "key",
+            "stride": 8,
+            "size": 480,
+            "fit": "pad",
+        },
+        benchmark="TSS, foreground PCK@0.05 of the source's longer side, mean over subsets",
+        published="64.7 (origin not found)",
+        source="Zhang et al. 2023 (SD-DINO), arXiv 2305.15347",
+        evaluates=("tss",),
     ),
 }

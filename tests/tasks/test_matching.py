@@ -55,7 +55,7 @@ def test_a_mirrored_image_of_another_size_is_turned_round() -> None:
 
 def test_matches_of_an_image_with_itself_lie_at_the_same_pixels() -> None:
     one = view(random_maps(2))
-    matches = find_matches(one, one, CONFIG)
+    matches = find_matches(compare(one, one, CONFIG), CONFIG)
     assert len(matches.similarity) == CONFIG.pairs
     assert matches.buddies == 81
     assert_allclose(matches.source_xy, matches.target_xy)
@@ -65,13 +65,13 @@ def test_matches_of_an_image_with_itself_lie_at_the_same_pixels() -> None:
 
 def test_too_few_matches_come_with_the_reason() -> None:
     one, dark = view(random_maps(3)), view(random_maps(3), saliency=0.0)
-    nothing = find_matches(one, dark, CONFIG)
+    nothing = find_matches(compare(one, dark, CONFIG), CONFIG)
     assert len(nothing.similarity) == 0
     message = shortage(one, dark, nothing, CONFIG)
     assert message is not None
     assert "no patch of a.png is more salient than 0.05" in message
     wanted = CONFIG.replace(pairs=100)
-    message = shortage(one, one, find_matches(one, one, wanted), wanted)
+    message = shortage(one, one, find_matches(compare(one, one, wanted), wanted), wanted)
     assert message is not None
     assert "81 of 100 pairs wanted: there are 81 salient mutual" in message
 

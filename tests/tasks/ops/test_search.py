@@ -1,4 +1,4 @@
-"""Search equals brute force, however the patches are cut into blocks."""
+"""Search equals brute force in float64, however the patches are stored and cut into parts."""
 
 import numpy as np
 import pytest
@@ -6,33 +6,51 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tasks.ops.search import best_of_groups, cosines, merge_hits, top_k
+from tasks.ops.search import merge_hits, nearest_rows
+
+
+def brute_force(query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    rows = rows.astype(float)
+    return rows @ query / (np.linalg.norm(rows, axis=1) * np.linalg.norm(query))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 70), st.integers(0, 99))
-def test_blocks_merge_to_brute_force(n: int, step: int, k: int, seed: int) -> None:
-    similarity = np.random.default_rng(seed).integers(0, 9, n).astype(np.float32) / 9
-    parts = [top_k(similarity[s : s + step], k, first=s) for s in range(0, n, step)]
+def test_integers_in_parts_equal_brute_force(n: int, step: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-3, 4, (n, 5)).astype(np.int8)  # many equals
+    values[(values == 0).all(axis=1)] = 1
+    scale = rng.uniform(0.1, 2, 5).astype(np.float32)
+    query = rng.normal(size=5).astype(np.float32)
+    parts = [
+        nearest_rows(query, values[s : s + step], k, scale=scale, first=s)
+        for s in range(0, n, step)
+    ]
     found = merge_hits(parts, k)
-    expected = np.lexsort((np.arange(n), -similarity))[:k]
+    similarity = brute_force(query.astype(float), values * scale.astype(float))
+    expected = np.lexsort((np.arange(n), -similarity.round(12)))[:k]
     assert_array_equal(found.row, expected)
-    assert_array_equal(found.similarity, similarity[expected])
+    assert_allclose(found.similarity, similarity[expected], atol=1e-12)
 
 
-def test_cosines_of_half_precision_rows() -> None:
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_neighbours_that_float32_cannot_tell_apart_come_in_their_true_order(dtype: type) -> None:
     rng = np.random.default_rng(0)
-    block = (100 * rng.normal(size=(50, 8))).astype(np.float16)
-    query = rng.normal(size=8)
-    exact = block.astype(float) @ query
-    exact /= np.linalg.norm(block.astype(float), axis=1) * np.linalg.norm(query)
-    assert_allclose(cosines(query, block), exact, atol=1e-6)
+    query = rng.normal(size=384)
+    near = (query + 1e-4 * rng.normal(size=(300, 384))).astype(dtype)
+    similarity = brute_force(query, near)
+    found = nearest_rows(query, near, 20)
+    assert_array_equal(found.row, np.argsort(-similarity)[:20])
+
+
+def test_what_lies_below_the_floor_may_be_left_out_and_nothing_else() -> None:
+    values = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+    found = nearest_rows(np.array([1.0, 0]), values, 3, floor=0.7)
+    assert_array_equal(found.row, [0, 2])
+    assert_allclose(found.similarity, [1, np.sqrt(0.5)])
+    assert len(merge_hits([], 3).row) == 0
+
+
+def test_other_channels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected descriptors of 8 channels, .* got 5"):
-        cosines(query, np.zeros((3, 5)))
-
-
-def test_the_best_of_every_group_by_hand() -> None:
-    similarity = np.array([0.1, 0.9, 0.8, 0.2, 0.7, 0.3], np.float32)
-    found = best_of_groups(similarity, np.array([0, 3, 5]), 2, first=10)
-    assert_array_equal(found.row, [11, 14])
-    assert_allclose(found.similarity, [0.9, 0.7])
+        nearest_rows(np.ones(8), np.zeros((3, 5)), 1)

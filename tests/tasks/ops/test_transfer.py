@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tasks.ops.alignment import Alignment
 from tasks.ops.log_bin import log_bin
 from tasks.ops.patch_grid import unit
-from tasks.ops.similarity import patch_blocks, point_maps
+from tasks.ops.similarity import Block, patch_blocks, point_maps
 from tasks.ops.transfer import Prior, grid_positions, lean, locate, locate_patches
 
 IDENTITY = Alignment(np.array([[1.0, 0], [0, 1], [0, 0]]), 1.0)
@@ -130,6 +130,19 @@ def test_blocks_and_prior_do_not_depend_on_the_blocks_size() -> None:
         for memory in (1, 10**9)
     ]
     assert_allclose(results[0].row_col.numpy(), results[1].row_col.numpy(), atol=1e-4)
+
+
+def test_a_patch_that_resembles_everything_is_passed_over() -> None:
+    values = torch.tensor([[0.6, 0.5], [0.9, 0.1]])  # patch 0 is the best of every source patch
+    plain, calmed = (
+        locate_patches(
+            [Block(0, values)], (1, 2), (1, 2), window=0, temperature=1.0, penalty=penalty
+        )
+        for penalty in (None, 0.5 * values.max(dim=0).values)
+    )
+    assert_array_equal(plain.row_col.numpy()[:, 1], [0, 0])
+    assert_array_equal(calmed.row_col.numpy()[:, 1], [1, 0])  # 0.15 against 0.25
+    assert_allclose(calmed.similarity.numpy(), [0.25, 0.45])
 
 
 def test_errors_say_what_was_expected() -> None:

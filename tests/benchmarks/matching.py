@@ -1,0 +1,209 @@
+"""Time and memory of matching and search, apart from the extraction of descriptors.
+
+    python tests/benchmarks/matching.py pairs     [--threads 2] [--rounds 7]
+    python tests/benchmarks/matching.py search OUT [--patches 2000000] [--threads 2]
+
+`pairs`: everything between two described images and the rows of matches.csv, for three grids,
+each in a process of its own (peak memory includes the libraries, given beside it). Descriptors
+are smooth random maps that two views share, so that about a quarter of the patches have a best
+buddy; "twice" is one image matched with itself, where all have one.
+`search`: the exact nearest 100 of a store of int8 descriptors that the storage writer wrote
+below OUT (kept there for another run), and the same by brute force in float64.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import dask
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from storage.descriptors import ArraySpec, DescriptorStore
+from storage.images import ImageRef
+from storage.planning import plan_partitions
+from tasks.match_config import CorrespondConfig
+from tasks.matching import View, compare, find_matches, join_facets
+from tasks.ops.patch_grid import plan_grid
+from tasks.ops.quantise import quantise
+from tasks.search import search_patches
+
+# Name: patch, stride, size, facets of 384 channels, settings beside the defaults.
+PAPER = {"also": (), "align": False, "mirror": False, "window": 0}
+CASES: dict[str, tuple[int, int, int, int, dict[str, object]]] = {
+    "224 stride 7, patch 14, default": (14, 7, 224, 2, {}),
+    "224 stride 7, patch 14, paper's": (14, 7, 224, 1, PAPER),
+    "224 stride 4, patch 8, default": (8, 4, 224, 2, {}),
+    "224 stride 4, patch 8, paper's": (8, 4, 224, 1, PAPER),
+    "448 stride 4, patch 8, default": (8, 4, 448, 2, {}),
+    "448 stride 4, patch 8, paper's": (8, 4, 448, 1, PAPER),
+}
+T = TypeVar("T")
+GRID, CHANNELS = (56, 56), 384
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def machine(threads: int) -> dict[str, object]:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
+    ).stdout.strip()  # fmt: skip
+    return {"machine": platform.machine(), "threads": threads, "commit": commit} | {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def smooth(rng: np.random.Generator, shape: tuple[int, ...], width: float) -> np.ndarray:
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    found = gaussian_filter(noise, (width, width, 0))
+    return found / found.std()
+
+
+def view(facets: list[np.ndarray], patch: int, stride: int, size: int) -> View:
+    grid = plan_grid(500, 375, patch=patch, stride=(stride, stride), size=size, fit="square")
+    maps = join_facets([torch.from_numpy(facet) for facet in facets])
+    saliency = smooth(np.random.default_rng(9), (*grid.shape, 1), 4)[..., 0]
+    return View("a", ImageRef("a", "a", 0, ""), grid, maps, (saliency > 0).astype(np.float32))
+
+
+def pair(name: str, twice: bool, rounds: int) -> dict[str, object]:
+    """One case, in this process."""
+    patch, stride, size, facets, settings = CASES[name]
+    config = CorrespondConfig(device="cpu", **settings)
+    side = (size - patch) // stride + 1
+    rng = np.random.default_rng(0)
+    shape = (side, side, CHANNELS)
+    shared = [smooth(rng, shape, 1.5) for _ in range(facets)]
+    other = shared if twice else [s + 0.7 * smooth(rng, shape, 1.0) for s in shared]
+    source, target = (view(maps, patch, stride, size) for maps in (shared, other))
+    before = peak_mb()
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        matches = find_matches(compare(source, target, config), config)
+        seconds.append(time.perf_counter() - started)
+    low, middle, high = np.percentile(seconds[1:] or seconds, [25, 50, 75]).round(3).tolist()
+    return {
+        "case": name + (", twice" if twice else ""),
+        "patches": side * side,
+        "buddies": matches.buddies,
+        "seconds": middle,
+        "quartiles": [low, high],
+        "peak_mb": round(peak_mb()),
+        "of which before": round(before),
+    }
+
+
+def pairs(args: argparse.Namespace) -> None:
+    for name in CASES:
+        for twice in (False, True):
+            large = CASES[name][2] > 300 or CASES[name][1] < 7
+            if large and twice:
+                continue
+            job = [sys.executable, __file__, "pair", name, "--threads", str(args.threads)]
+            job += ["--rounds", str(2 if large else args.rounds), *(["--twice"] * twice)]
+            done = subprocess.run(job, capture_output=True, text=True, check=True)
+            print(done.stdout.strip().splitlines()[-1], flush=True)
+
+
+def make_store(url: str, patches: int) -> DescriptorStore:
+    """A store of as many images as hold `patches`, int8 as the extraction writes it."""
+    rows, cols = GRID
+    count = -(-patches // (rows * cols))
+    settings = {"patches": patches, "patch": 8, "stride": 8, "stride_x": None, "size": 448}
+    settings |= {"fit": "square", "multiple": None}
+    store = DescriptorStore.create_or_open(url, settings, {"name": "random"}, {})
+    if len(store.index()) == count:
+        return store
+    specs = (
+        ArraySpec("descriptors", ("row", "col", "channel"), (*GRID, CHANNELS), "int8"),
+        ArraySpec("descriptors_scale", ("channel",), (CHANNELS,), "float32"),
+    )
+    refs = [ImageRef(f"{i:05d}.jpg", f"/none/{i:05d}.jpg", 1, "") for i in range(count)]
+    sized = ((ref, 448, 448, GRID) for ref in refs)
+    for partition in plan_partitions(sized, store.index(), store.config_digest, 256):
+        writer = store.begin(partition, specs)
+        for image in partition.images:
+            rng = np.random.default_rng(int(image.ref.name[:5]))
+            packed = quantise(rng.standard_normal((*GRID, CHANNELS), dtype=np.float32))
+            values = {"descriptors": packed.values, "descriptors_scale": packed.scale}
+            writer.append(image.ref, image.width, image.height, values)
+        writer.commit()
+    store.refresh()
+    return store
+
+
+def brute_force(store: DescriptorStore, query: np.ndarray, hits: int) -> list[tuple[str, float]]:
+    """Every patch in float64, image by image, all cosines sorted."""
+    unit = query / np.linalg.norm(query)
+    names: list[str] = []
+    cosines = []
+    for image, values in store.iterate():
+        rows = values.reshape(-1, CHANNELS).astype(np.float64)
+        cosines.append(rows @ unit / np.linalg.norm(rows, axis=1))
+        names.append(image.name)
+    each = np.stack(cosines)
+    order = np.argsort(-each, axis=None, kind="stable")[:hits]
+    return [(names[i // each.shape[1]], float(each.flat[i])) for i in order]
+
+
+def search(args: argparse.Namespace) -> None:
+    store = make_store(args.out, args.patches)
+    rng = np.random.default_rng(1)
+    near = store.read("00003.jpg")[20, 30]
+    query = (near / near.std() + 1.5 * rng.standard_normal(CHANNELS)).astype(np.float64)
+    before = peak_mb()
+    with dask.config.set(scheduler="threads", num_workers=args.threads):
+        report, seconds = timed(lambda: search_patches(store, query, 100, every_patch=True))
+        _, of_images = timed(lambda: search_patches(store, query, 100))
+    result = {"patches": report.patches, "seconds": seconds, "best of each image": of_images}
+    result |= {"peak_mb": round(peak_mb()), "of which before": round(before)}
+    expected, brute = timed(lambda: brute_force(store, query, 100))
+    found = [(hit.image, hit.similarity) for hit in report.hits]
+    same = found == [(name, round(cosine, 5)) for name, cosine in expected]
+    print(json.dumps(result | {"brute force seconds": brute, "equal to brute force": same}))
+    if not same:
+        raise SystemExit("the search differs from brute force")
+
+
+def timed(run: Callable[[], T]) -> tuple[T, float]:
+    started = time.perf_counter()
+    found = run()
+    return found, round(time.perf_counter() - started, 3)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["pairs", "pair", "search"])
+    parser.add_argument("out", nargs="?", help="of search: where the store is or will be")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--patches", type=int, default=2_000_000)
+    parser.add_argument("--twice", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    if args.what == "pair":
+        print(json.dumps(pair(args.out, args.twice, args.rounds)))
+        return
+    print(json.dumps(machine(args.threads)), flush=True)
+    (pairs if args.what == "pairs" else search)(args)
+
+
+if __name__ == "__main__":
+    main()
