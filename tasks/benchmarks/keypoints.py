@@ -22,6 +22,7 @@ from tasks.ops.pck import box_basis, keypoint_basis
 
 Point = tuple[float, float]
 _MATLAB, _ZERO = -0.5, 0.5
+_PASCAL_TABLES = ("test_pairs_pf_pascal.csv", "test_pairs.csv", "image_pairs/test_pairs.csv")
 _PASCAL = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
@@ -73,7 +74,9 @@ def load(
     loader, basis, layout = LOADERS[benchmark]
     try:
         pairs = list(loader(root))
-    except (KeyError, TypeError, IndexError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        if isinstance(error, LayoutError):
+            raise
         raise LayoutError(
             f"{root}: an annotation of {benchmark} is malformed ({type(error).__name__}: {error}). "
             f"Expected {layout}"
@@ -110,8 +113,12 @@ def pf_willow(root: str) -> Iterator[KeypointPair]:
 
 
 def pf_pascal(root: str) -> Iterator[KeypointPair]:
-    """Ham et al. 2018; the usual test split: source_image, target_image, class, XA, YA, XB, YB."""
-    for number, row in enumerate(_table(join(root, "test_pairs_pf_pascal.csv"))):
+    """Ham et al. 2018; the usual test split: source_image, target_image, class, XA, YA, XB, YB.
+
+    The table is handed on under several names; the first of `_PASCAL_TABLES` that is there counts.
+    """
+    there = [url for url in (join(root, name) for name in _PASCAL_TABLES) if exists(url)]
+    for number, row in enumerate(_table(there[0] if there else join(root, _PASCAL_TABLES[0]))):
         sides = [
             _points(zip(*(row[f"{axis}{side}"].split(";") for axis in "XY"), strict=True), _MATLAB)
             for side in "AB"
@@ -151,7 +158,7 @@ def ap10k(root: str) -> Iterator[KeypointPair]:
     The data set defines poses, not pairs; images with one animal are paired in the order of
     their file names where at least 3 keypoints are seen in both.
     """
-    content = json.loads(read_bytes(join(root, "annotations", "ap10k-test-split1.json")))
+    content = json.loads(_read(join(root, "annotations", "ap10k-test-split1.json")))
     species = {item["id"]: item["name"] for item in content["categories"]}
     files = {item["id"]: item["file_name"] for item in content["images"]}
     animals: dict[int, list[Any]] = {}
@@ -182,9 +189,13 @@ def _points(values: Any, shift: float) -> tuple[Point, ...]:
 
 
 def _table(url: str) -> Iterator[dict[str, str]]:
+    return csv.DictReader(io.StringIO(_read(url).decode("utf-8-sig")))
+
+
+def _read(url: str) -> bytes:
     if not exists(url):
         raise LayoutError(f"{url} is missing")
-    return csv.DictReader(io.StringIO(read_bytes(url).decode("utf-8-sig")))
+    return read_bytes(url)
 
 
 Loader = Callable[[str], Iterator[KeypointPair]]
@@ -198,7 +209,7 @@ LOADERS: dict[str, tuple[Loader, str, str]] = {
     "pf-pascal": (
         pf_pascal,
         "max side of the target image",
-        "test_pairs_pf_pascal.csv and PF-dataset-PASCAL/JPEGImages/<stem>.jpg",
+        "test_pairs_pf_pascal.csv (or test_pairs.csv) and PF-dataset-PASCAL/JPEGImages/<stem>.jpg",
     ),
     "spair71k": (
         spair71k,

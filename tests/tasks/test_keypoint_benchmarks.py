@@ -81,18 +81,22 @@ def test_spair_counts_pixels_from_zero_and_takes_the_objects_box(tmp_path: Path)
     assert pair.basis == 30
 
 
-def test_pf_pascal_names_classes_and_takes_the_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["test_pairs_pf_pascal.csv", "image_pairs/test_pairs.csv"])
+def test_pf_pascal_names_classes_and_takes_the_image(tmp_path: Path, table: str) -> None:
     for name in ("p", "q"):
         picture(tmp_path / "PF-dataset-PASCAL" / "JPEGImages" / f"{name}.jpg")
-    (tmp_path / "test_pairs_pf_pascal.csv").write_text(
-        "source_image,target_image,class,XA,YA,XB,YB\n"
-        "PF-dataset-PASCAL/JPEGImages/p.jpg,PF-dataset-PASCAL/JPEGImages/q.jpg,"
-        "8,1;5,2;6,3;7,4;8\n"
-    )
+    (tmp_path / table).parent.mkdir(exist_ok=True)
+    head = "source_image,target_image,class,XA,YA,XB,YB\n"
+    images = "PF-dataset-PASCAL/JPEGImages/p.jpg,PF-dataset-PASCAL/JPEGImages/q.jpg,8,"
+    (tmp_path / table).write_text(f"{head}{images}1;5,2;6,3;7,4;8\n")
     (pair,) = load("pf-pascal", tmp_path).pairs
     assert (pair.category, pair.basis) == ("cat", None)
     assert pair.source_xy == ((0.5, 1.5), (4.5, 5.5))
     assert pair.target_xy == ((2.5, 3.5), (6.5, 7.5))
+    for broken in ("1;5,2,3;7,4;8", "1;x,2;6,3;7,4;8"):
+        (tmp_path / table).write_text(f"{head}{images}{broken}\n")
+        with pytest.raises(LayoutError, match="annotation of pf-pascal is malformed"):
+            load("pf-pascal", tmp_path)
 
 
 def test_ap10k_pairs_lone_animals_of_a_species(tmp_path: Path) -> None:
@@ -117,6 +121,16 @@ def test_ap10k_pairs_lone_animals_of_a_species(tmp_path: Path) -> None:
     assert (pair.category, pair.source, pair.basis) == ("fox", "data/1.jpg", 20)
     assert pair.source_xy == ((5.5, 6.5), (7.5, 8.5), (9.5, 9.5))
     assert pair.target_xy == ((1.5, 1.5), (2.5, 2.5), (3.5, 3.5))
+    (tmp_path / "data" / "2.jpg").unlink()
+    with pytest.raises(LayoutError, match=r"missing .*data/2.jpg. Expected annotations/ap10k"):
+        load("ap-10k", tmp_path)
+    file = tmp_path / "annotations" / "ap10k-test-split1.json"
+    file.write_text(json.dumps(content | {"annotations": [animal]}))
+    with pytest.raises(LayoutError, match="annotation of ap-10k is malformed"):
+        load("ap-10k", tmp_path)
+    file.unlink()
+    with pytest.raises(LayoutError, match=r"ap10k-test-split1.json is missing"):
+        load("ap-10k", tmp_path)
 
 
 def test_a_missing_image_a_missing_table_and_a_malformed_one_are_named(tmp_path: Path) -> None:
