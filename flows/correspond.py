@@ -49,7 +49,8 @@ def correspond(
     store: str | None = None,
     pairs: str | None = None,
 ) -> CorrespondSummary:
-    """Write matches.csv and matches.png of every pair below `out`, and the report.
+    """Write matches.csv and matches.png of every pair below `out`, dense flow where it is wanted,
+    and the report.
 
     Args:
         a: an image, or a folder, glob or list file.

@@ -31,7 +31,8 @@ def correspond(
 
     A and B may also be folders, globs or list files: all pairs, each in a folder of OUT; the
     same twice gives all pairs of a set. Columns of matches.csv: source_x, source_y, target_x,
-    target_y (pixels of the original images), similarity, saliency.
+    target_y (pixels of the original images), similarity, saliency. With --flow also where every
+    pixel of A lies in B: OUT/flow.flo and OUT/warped.png.
     """
     config = read_config(CorrespondConfig, options)
     summary = run_flow(
