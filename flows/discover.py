@@ -10,6 +10,7 @@ from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.discover import discover_block, learn
 from tasks.discover_config import DiscoverConfig
+from tasks.discover_layer import choose_layer, examine_layer
 from tasks.discover_results import DiscoverTotals, collect
 from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
@@ -22,12 +23,15 @@ DEFAULTS = DiscoverConfig()
 
 @dataclass(frozen=True, slots=True)
 class DiscoverSummary:
-    """The outcome of one run. report: URL of the report's first page."""
+    """The outcome of one run. report: URL of the report's first page. doubts: what speaks against
+    the settings' layer and facet.
+    """
 
     out: str
     report: str
     extraction: ExtractionSummary
     totals: DiscoverTotals
+    doubts: tuple[str, ...]
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
@@ -41,7 +45,8 @@ class DiscoverSummary:
         empty = f", nothing in {t.empty}" if t.empty else ""
         groups = f", {t.groups} groups" if t.groups else ""
         bad = f", {len(self.missing)} images could not be used" if self.missing else ""
-        return f"{t.objects} objects in {t.images} images{empty}{groups}{bad}"
+        doubts = "".join(f"; warning: {doubt}" for doubt in self.doubts)
+        return f"{t.objects} objects in {t.images} images{empty}{groups}{bad}{doubts}"
 
 
 def _run_name() -> str:
@@ -71,11 +76,14 @@ def discover(
         ExceptionGroup: blocks or partitions that failed after their retries; the others are done.
     """
     store = store or join(out, "store")
+    choice = choose_layer(images, out, config, only) if config.auto_layer else None
+    config = choice.applied(config) if choice else config
     extracted = subflow(extract)(images, store, config.extraction(), only)
     names = sorted(name for s in stored_sets(images, store, only) for name in s.images)
     if not names:
         raise ValueError(f"no image of {images} could be used; see the failures of {store}")
     stems = result_stems(names)
+    doubts = () if choice else examine_layer(store, names, config)
     learned = None
     if config.method == "objectness":
         learned = config.learned or learn(store, names, out, config)
@@ -89,9 +97,9 @@ def discover(
         for i, block in enumerate(blocks)
     }
     folders, errors = gather("discovering objects", futures)
-    totals = collect(folders, images, out, config)
+    totals = collect(folders, images, out, config, choice, doubts)
     report = make_report(out, "object discovery")
     raise_failed(
         errors, f"{len(errors)} of {len(blocks)} blocks failed; run again to do only those"
     )
-    return DiscoverSummary(out, report, extracted, totals)
+    return DiscoverSummary(out, report, extracted, totals, doubts)

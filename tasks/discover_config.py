@@ -19,6 +19,10 @@ class DiscoverConfig(ExtractConfig):
     facet: Facet = "key"
     """key, query, value, token (after the block) or normed_token (after the final norm)."""
 
+    auto_layer: bool = False
+    """Choose layer and facet, whatever they are set to, by a rule on a few of the images: cuts
+    that agree with the model's saliency and are stable. OUT/layer_choice.json keeps them."""
+
     stride: int = Field(default=14, ge=1)
     """Step between patches in pixels; must divide the model's patch size."""
 
@@ -57,8 +61,16 @@ class DiscoverConfig(ExtractConfig):
     """Methods lost and deep_spectral: subtract the image's mean descriptor, without which both
     fail on models whose descriptors all point one way, as DINOv2's do."""
 
+    color_weight: float = Field(default=10.0, ge=0)
+    """Method deep_spectral: how much likeness of colour counts beside that of descriptors; 0
+    leaves colours out."""
+
     max_groups: int = Field(default=20, ge=0)
     """Most groups that the found objects are sorted into; 0 leaves them unsorted."""
+
+    group_by: Literal["cls", "patches"] = "cls"
+    """What found objects are compared by: cls (the CLS token of the object's crop, which goes
+    through the model once more) or patches (the mean of its patches)."""
 
     block: int = Field(default=64, ge=1)
     """Images that one task works on."""

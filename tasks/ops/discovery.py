@@ -39,13 +39,12 @@ class Discovery:
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Checked input. raw: (B, N, D) float32 of the input's kind and device, artefacts repaired.
-    saliency: (B, rows, cols) float32. shape: (rows, cols). repaired: patches that were artefacts.
+    saliency: (B, rows, cols) float32. shape: (rows, cols).
     """
 
     raw: Array
     saliency: np.ndarray
     shape: tuple[int, int]
-    repaired: int = 0
 
     @property
     def unit(self) -> Array:
@@ -89,7 +88,7 @@ def read_scene(descriptors: Array, saliency: np.ndarray) -> Scene:
         salient = repair(salient[..., None], bad)[..., 0]
     batch, rows, cols, channels = values.shape
     raw = xp.reshape(values, (batch, rows * cols, channels))
-    return Scene(raw, salient, (rows, cols), int(bad.sum()))
+    return Scene(raw, salient, (rows, cols))
 
 
 def artefacts(descriptors: Array) -> np.ndarray:

@@ -1,19 +1,18 @@
 """Ids, COCO entries and groups of discovered objects."""
 
-import base64
-
 import numpy as np
 
-from tasks.discover import FoundImage, FoundObject, unpack_descriptor
-from tasks.discover_results import coco_images, coco_result, group_objects, image_ids
+from tasks.discover_crops import crop
+from tasks.discover_found import FoundImage, FoundObject, pack_descriptor, unpack_descriptor
+from tasks.discover_groups import group_objects
+from tasks.discover_results import coco_images, coco_result, image_ids
 from tasks.ops.rle import decode_rle, encode_rle
 
 MASK = np.arange(12).reshape(3, 4) > 5
 
 
 def found(descriptor: np.ndarray) -> FoundObject:
-    packed = base64.b64encode(descriptor.astype(np.float16).tobytes()).decode()
-    return FoundObject((1, 0, 4, 2.5), 0.75, encode_rle(MASK), packed)
+    return FoundObject((1, 0, 4, 2.5), 0.75, encode_rle(MASK), pack_descriptor(descriptor))
 
 
 def test_ids_come_from_the_names_where_these_are_numbered() -> None:
@@ -44,3 +43,12 @@ def test_objects_of_two_kinds_make_two_groups() -> None:
     assert group_objects(images, 0) == []
     assert group_objects(images[:1], 5) == []
     np.testing.assert_allclose(unpack_descriptor(found(np.ones(3)).descriptor), 1)
+
+
+def test_a_crop_is_the_square_around_a_box() -> None:
+    picture = np.arange(100 * 60).reshape(100, 60)[..., None]
+    # 20 x 40 at (30, 50): a square of 40 and a tenth more on every side.
+    np.testing.assert_array_equal(crop(picture, np.array([20.0, 30, 40, 70])), picture[26:74, 6:54])
+    # At the corner what lies outside is cut off; a box of no size still has a pixel.
+    np.testing.assert_array_equal(crop(picture, np.array([50.0, 90, 60, 100])), picture[89:, 49:])
+    assert crop(picture, np.array([60.0, 100, 60, 100])).shape == (1, 1, 1)

@@ -1,0 +1,108 @@
+"""The report's pages of a discovery: the images with their boxes, and what is in them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from storage.files import join, read_bytes
+from storage.images import decode_image
+from storage.results import write_rgb
+from tasks.discover_config import DiscoverConfig
+from tasks.discover_found import FoundImage
+from tasks.discover_groups import Group
+from tasks.discover_layer import LayerChoice
+from tasks.ops.draw_layout import contact_sheet
+from tasks.report_records import ImageRecord, SetRecord, TableRecord, write_record
+
+_SHOWN = 24  # crops of a group
+_PAGE = 2000  # images of the report's page
+
+
+def write_pages(
+    images: Sequence[FoundImage],
+    groups: Sequence[Group],
+    source: str,
+    out: str,
+    config: DiscoverConfig,
+    choice: LayerChoice | None,
+    doubts: tuple[str, ...],
+) -> None:
+    """Leave the page of the images and, where there are groups, the overview of what they hold.
+
+    Args:
+        choice: how layer and facet were chosen. doubts: what speaks against them.
+    """
+    page = _page(images, groups, source, config)
+    if choice:
+        page = replace(page, tables=(*page.tables, choice.table), notes=(choice.reason,))
+    write_record(out, replace(page, warnings=doubts))
+    if groups:
+        _write_overview(images, groups, page, out)
+
+
+def _page(
+    images: Sequence[FoundImage], groups: Sequence[Group], source: str, config: DiscoverConfig
+) -> SetRecord:
+    """The page of the images."""
+    count = sum(len(image.objects) for image in images)
+    table = TableRecord(
+        title="Groups of objects",
+        columns=("group", "objects", "share", "most typical"),
+        rows=tuple(
+            (g.name, len(g.members), round(len(g.members) / count, 3), images[g.members[0][0]].name)
+            for g in groups
+        ),
+    )
+    return SetRecord(
+        kind="discover",
+        name=source.rstrip("/").rpartition("/")[2] or "images",
+        images=tuple(image.record for image in images[:_PAGE] if image.record is not None),
+        tables=(table,) if groups else (),
+        numbers={"images": len(images), "objects": count, "groups": len(groups)},
+        settings=config.model_dump(mode="json"),
+    )
+
+
+def _write_overview(
+    images: Sequence[FoundImage], groups: Sequence[Group], page: SetRecord, out: str
+) -> None:
+    """The page "what is in it": a sheet of crops for each group."""
+    shown = tuple(_group_record(group, n, images, out) for n, group in enumerate(groups))
+    overview = SetRecord(
+        kind="discover",
+        name=f"{page.name}: what is in it",
+        images=tuple(record for record in shown if record),
+        tables=page.tables[:1],
+        notes=(f"the {_SHOWN} most typical objects of each group, most typical first",),
+    )
+    write_record(join(out, "groups"), overview)
+
+
+def _group_record(
+    group: Group, number: int, images: Sequence[FoundImage], out: str
+) -> ImageRecord | None:
+    crops = []
+    for i, j in group.members[:_SHOWN]:
+        left, top, right, bottom = images[i].objects[j].xyxy
+        record = images[i].record
+        if record is None:
+            continue
+        small = record.pictures["image"]
+        picture = decode_image(read_bytes(join(out, small)), small)
+        scale = picture.shape[1] / images[i].width
+        rows = slice(int(top * scale), max(int(bottom * scale), int(top * scale) + 1))
+        cols = slice(int(left * scale), max(int(right * scale), int(left * scale) + 1))
+        crop = picture[rows, cols]
+        if crop.size:
+            crops.append(crop)
+    if not crops:
+        return None
+    sheet = contact_sheet(crops, columns=6, cell=(120, 120))
+    path = f"pictures/{number:05d}-objects.jpg"
+    write_rgb(join(out, "groups", path), sheet)
+    return ImageRecord(
+        name=f"{group.name}: {len(group.members)} objects",
+        width=sheet.shape[1],
+        height=sheet.shape[0],
+        pictures={"image": path},
+        numbers={"objects": len(group.members)},
+    )
