@@ -8,6 +8,7 @@ from flows.commands.images import cluster, cosegment, demo, extract, parts
 from flows.commands.operations import notify, pipeline
 from flows.commands.pairs import correspond, search, transfer
 from flows.commands.report import report
+from flows.commands.results import compare, presets
 from flows.commands.store import compact, export, gc, info, verify
 from flows.commands.videos import propagate
 from flows.terminal import completion
@@ -28,7 +29,7 @@ COMMANDS = (
     *(demo, extract, cluster, cosegment, parts, discover, correspond, transfer, search, propagate),
     *(info, verify, compact, gc, export),
     *(pipeline, notify),
-    *(evaluate, report, completion),
+    *(evaluate, presets, compare, report, completion),
 )
 for command in COMMANDS:
     main.add_command(command)
