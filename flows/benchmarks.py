@@ -14,6 +14,7 @@ from pydantic import Field
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.discover_config import DiscoverConfig
 from tasks.match_config import MatchConfig
+from tasks.motion_config import MotionConfig
 from tasks.parts_config import PartsConfig
 from tasks.video_config import PropagateConfig
 
@@ -43,6 +44,30 @@ BENCHMARKS: dict[str, Benchmark] = {
         "classes",
         "PASCAL-VOC co-segmentation set of Faktor & Irani 2013: Jaccard and precision.",
     ),
+    "pascal-co": Benchmark(
+        CosegmentConfig,
+        "flows.evaluate_coseg:evaluate_coseg",
+        "classes",
+        "PASCAL-CO of Amir et al. 2021, sets across classes: Jaccard and precision.",
+    ),
+    "msrc": Benchmark(
+        CosegmentConfig,
+        "flows.evaluate_coseg:evaluate_coseg",
+        "classes",
+        "MSRC as Rubinstein et al. 2013 distribute it: Jaccard and precision.",
+    ),
+    "internet300": Benchmark(
+        CosegmentConfig,
+        "flows.evaluate_coseg:evaluate_coseg",
+        "classes",
+        "Airplane100, Car100 and Horse100 of Rubinstein et al. 2013: Jaccard and precision.",
+    ),
+    "icoseg": Benchmark(
+        CosegmentConfig,
+        "flows.evaluate_coseg:evaluate_coseg",
+        "classes",
+        "iCoseg of Batra et al. 2010: Jaccard and precision.",
+    ),
     "davis2016": Benchmark(
         PropagateConfig,
         "flows.evaluate_davis:evaluate_davis",
@@ -60,6 +85,30 @@ BENCHMARKS: dict[str, Benchmark] = {
         "flows.evaluate_davis:evaluate_davis",
         "sequences",
         "DAVIS-2016 val without any mask: J and F of the salient object.",
+    ),
+    "davis2017-unsupervised": Benchmark(
+        PropagateConfig,
+        "flows.evaluate_proposals:evaluate_proposals",
+        "sequences",
+        "DAVIS-2017 val without any mask: J and F of objects paired with proposals.",
+    ),
+    "d-re10k": Benchmark(
+        MotionConfig,
+        "flows.evaluate_motion:evaluate_motion",
+        "scenes",
+        "Dynamic-RE10K of Chen et al. 2026: mIoU of motion masks, PSNR of given renderings.",
+    ),
+    "d-re10k-iphone": Benchmark(
+        MotionConfig,
+        "flows.evaluate_motion:evaluate_motion",
+        "scenes",
+        "Its iPhone clips: mIoU of motion masks, PSNR of given renderings.",
+    ),
+    "cub": Benchmark(
+        PartsConfig,
+        "flows.evaluate_birds:evaluate_birds",
+        "classes",
+        "CUB-200-2011 of Wah et al. 2011: NMI, ARI and landmark error of parts.",
     ),
     "voc2007": Benchmark(
         DiscoverConfig,

@@ -14,14 +14,14 @@ from tasks.stored import stored_weights
 
 @flow(name="evaluate-coseg", flow_run_name="{benchmark}", task_runner=default_runner())
 def evaluate_coseg(
-    benchmark: str,  # noqa: ARG001 - the run name shows it
+    benchmark: str,
     root: str,
     out: str,
     config: CosegmentConfig,
     choice: Choice,
 ) -> Scores:
     """Co-segment every class and compare the masks with the truth."""
-    chosen = load(root, choice.names, choice.limit)
+    chosen = load(benchmark, root, choice.names, choice.limit)
     store = join(out, "store")
-    subflow(cosegment)(join(root, "images"), out, config, store, only=chosen.names)
+    subflow(cosegment)(chosen.images, out, config, store, only=chosen.names)
     return score(chosen, out, stored_weights(store))

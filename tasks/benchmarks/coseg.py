@@ -1,66 +1,68 @@
 """Co-segmentation benchmarks: one folder of images and one of masks for each class.
 
-Faktor & Irani 2013 (PASCAL-VOC co-segmentation)::
-
-    ROOT/images/<class>/<stem>.jpg
-    ROOT/GroundTruth/<class>/<stem>.png   0 background, anything else foreground
-
-Scores: Jaccard index of the foreground and precision (share of rightly labelled pixels, both
-sides), averaged over the images of a class, then over classes.
+Masks are 0 for background, anything else is foreground; `tasks.benchmarks.coseg_layouts` says
+where they lie. Scores: Jaccard index of the foreground and precision (share of rightly labelled
+pixels, both sides), averaged over the images of a class, then over classes. Of images that show
+no object (the Internet set's noise) only precision is defined.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import numpy as np
 from prefect import task
 
-from storage.files import join, list_folder
-from storage.images import list_images
+from storage.files import join
 from storage.results import read_mask
+from tasks.benchmarks.coseg_layouts import LAYOUTS
 from tasks.benchmarks.layout import LayoutError, choose, require
 from tasks.faults import STORAGE_RETRIES
 from tasks.ops.metrics import jaccard, precision
 from tasks.scores import Scores, mean_scores
 from tasks.sets import result_stems
 
-LAYOUT = "images/<class>/<stem>.jpg and GroundTruth/<class>/<stem>.png"
-
 
 @dataclass(frozen=True, slots=True)
 class CosegBenchmark:
-    """What is evaluated. classes: name to the image names below ROOT/images, sorted."""
+    """What is evaluated. images: the folder of all. classes: name to the image names below it,
+    sorted. truths: image name to the URL of its mask. noise: some images show no object.
+    """
 
-    root: str
+    images: str
     classes: Mapping[str, tuple[str, ...]]
+    truths: Mapping[str, str]
+    noise: bool
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All images, as the extraction of ROOT/images names them."""
+        """All images, as the extraction of `images` names them."""
         return tuple(name for images in self.classes.values() for name in images)
 
 
-@task(name="load-benchmark", task_run_name="coseg benchmark in {root}", **STORAGE_RETRIES)
-def load(root: str, classes: Sequence[str] = (), limit: int | None = None) -> CosegBenchmark:
+@task(name="load-benchmark", task_run_name="{benchmark} in {root}", **STORAGE_RETRIES)
+def load(
+    benchmark: str, root: str, classes: Sequence[str] = (), limit: int | None = None
+) -> CosegBenchmark:
     """Check the layout and choose `classes` and the first `limit` images of each.
 
     Raises:
         LayoutError: folders or masks that are missing, or unknown classes.
     """
-    known = sorted(list_folder(join(root, "GroundTruth"), "directory"))
-    if not known:
-        raise LayoutError(f"{root}: no class below GroundTruth. Expected {LAYOUT}")
-    chosen = choose(known, classes, "class")
-    images: dict[str, tuple[str, ...]] = {}
-    for ref in list_images(join(root, "images")):
-        category, _, _ = ref.name.partition("/")
-        if category in chosen and len(images.get(category, ())) < (limit or 10**9):
-            images[category] = (*images.get(category, ()), ref.name)
-    empty = [name for name in chosen if name not in images]
-    if empty:
-        raise LayoutError(f"{root}: no images of {', '.join(empty)}. Expected {LAYOUT}")
-    found = CosegBenchmark(root, images)
-    require(root, (_truth(root, name) for name in found.names), LAYOUT)
+    layout = LAYOUTS[benchmark]
+    try:
+        images, truths = layout.find(root)
+    except LayoutError as error:
+        raise LayoutError(f"{error}. Expected {layout.expected}") from error
+    if not truths:
+        raise LayoutError(f"{root}: no class with masks. Expected {layout.expected}")
+    known: dict[str, tuple[str, ...]] = {}
+    for name in truths:
+        category = name.partition("/")[0]
+        known[category] = (*known.get(category, ()), name)
+    chosen = {c: known[c][:limit] for c in choose(sorted(known), classes, "class")}
+    found = CosegBenchmark(images, chosen, truths, layout.noise)
+    require(root, (truths[name] for name in found.names), layout.expected)
     return found
 
 
@@ -71,28 +73,36 @@ def score(benchmark: CosegBenchmark, out: str, weights: Mapping[str, str]) -> Sc
     for images in benchmark.classes.values():
         stems = result_stems(images)
         for name in images:
-            truth = read_mask(_truth(benchmark.root, name))
+            truth = read_mask(benchmark.truths[name])
             try:
                 mask = read_mask(
                     join(out, str(PurePosixPath(name).parent), "masks", f"{stems[name]}.png")
                 )
             except FileNotFoundError:
                 items[name] = {"jaccard": 0.0, "precision": 0.0}
-                continue
-            items[name] = {"jaccard": jaccard(mask, truth), "precision": precision(mask, truth)}
+            else:
+                items[name] = _compared(name, mask, truth)
+            if benchmark.noise and not truth.any():
+                del items[name]["jaccard"]
     by_class = {
         category: mean_scores([items[name] for name in images])
         for category, images in benchmark.classes.items()
     }
+    notes = ["scores are means over classes of the means over their images"]
+    if benchmark.noise:
+        notes.append("images that do not show the object count for precision alone")
     return Scores(
         scores=mean_scores(list(by_class.values())),
         by_category=by_class,
         items=items,
         weights=weights,
-        notes=("scores are means over classes of the means over their images",),
+        notes=tuple(notes),
+        groups={name: c for c, images in benchmark.classes.items() for name in images},
     )
 
 
-def _truth(root: str, name: str) -> str:
-    path = PurePosixPath(name)
-    return join(root, "GroundTruth", str(path.parent), f"{path.stem}.png")
+def _compared(name: str, mask: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    try:
+        return {"jaccard": jaccard(mask, truth), "precision": precision(mask, truth)}
+    except ValueError as error:
+        raise LayoutError(f"{name}: {error}; is the truth of another release?") from error
