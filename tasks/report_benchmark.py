@@ -16,7 +16,8 @@ from tasks.report_records import (
 )
 
 _CASES = 4  # of each kind
-_LEFT_OUT = frozenset({"scores", "by_category", "items", "intervals", "notes", "settings"})
+_SHOWN = {"scores", "by_category", "items", "intervals", "notes", "settings"}
+_LEFT_OUT = frozenset(_SHOWN | {"groups", "sizes", "measures", "published"})
 
 
 def read_page(url: str) -> SetRecord:
@@ -39,6 +40,7 @@ def benchmark_record(metrics: Mapping[str, Any]) -> SetRecord:
     tables = [
         _interval_table(scores, metrics.get("intervals") or {}),
         _table("By category", "category", metrics.get("by_category") or {}),
+        _table("Published, with a preset's settings", "preset", metrics.get("published") or {}),
     ]
     cases = extreme_cases(metrics.get("items") or {}, next(iter(scores), ""))
     for label, names in cases.items():
@@ -48,7 +50,7 @@ def benchmark_record(metrics: Mapping[str, Any]) -> SetRecord:
     return SetRecord(
         kind="benchmark",
         name=str(metrics.get("benchmark", "benchmark")),
-        numbers=scores,
+        numbers=scores | dict(metrics.get("measures") or {}),
         tables=tuple(table for table in tables if table is not None),
         cases=cases,
         notes=tuple(map(str, metrics.get("notes") or ())),

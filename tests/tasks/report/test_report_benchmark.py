@@ -17,6 +17,10 @@ METRICS = {
     "scores": {"jaccard": 0.75, "precision": 0.9},
     "by_category": {"cat": {"jaccard": 0.7}, "bus": {"jaccard": 0.8, "precision": 1}},
     "intervals": {"jaccard": [0.7, 0.8]},
+    "measures": {"psnr_db": 21.5},
+    "groups": dict.fromkeys(ITEMS, "cat"),
+    "sizes": {},
+    "published": {"amir2021-coseg": {"published": "0.7", "source": "a paper"}},
     "items": ITEMS,
     "notes": ["over <classes>"],
     "settings": {"layer": 9},
@@ -27,8 +31,9 @@ METRICS = {
 def test_tables_and_settings(tmp_path: Path) -> None:
     record = read_page(write_json(str(tmp_path / "metrics.json"), METRICS))
     assert (record.kind, record.name) == ("benchmark", "pascal-coseg")
-    assert record.numbers == {"jaccard": 0.75, "precision": 0.9}
-    intervals, categories, worst = record.tables[:3]
+    assert record.numbers == {"jaccard": 0.75, "precision": 0.9, "psnr_db": 21.5}
+    intervals, categories, published, worst = record.tables[:4]
+    assert published.rows == (("amir2021-coseg", "0.7", "a paper"),)
     assert intervals.rows == (("jaccard", 0.75, 0.7, 0.8),)
     assert categories.columns == ("category", "jaccard", "precision")
     assert categories.rows == (("cat", 0.7, None), ("bus", 0.8, 1))
