@@ -76,6 +76,7 @@ def publish(summary: ExtractionSummary, reports: Sequence[PartitionReport]) -> N
             "failed": report.failed,
             "images/s": round(report.stored / report.seconds, 2) if report.seconds else None,
             "MB": round(report.bytes / 1e6, 1),
+            "worker seconds": round(report.seconds, 1),
             "by": "another run" if report.raced else "this run",
         }
         for report in reports
