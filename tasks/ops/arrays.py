@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_torch_array
 
 Array: TypeAlias = Any  # numpy.ndarray or torch.Tensor
-__all__ = ["Array", "array_namespace", "like", "to_numpy"]
+__all__ = ["Array", "array_namespace", "empty", "like", "to_numpy"]
 
 
 def to_numpy(array: Array) -> np.ndarray:
@@ -21,3 +21,9 @@ def to_numpy(array: Array) -> np.ndarray:
 def like(values: np.ndarray, other: Array) -> Array:
     """NumPy values as an array of `other`'s kind, on its device."""
     return array_namespace(other).asarray(values, device=device(other))
+
+
+def empty(shape: tuple[int, ...], other: Array) -> Array:
+    """An array of float32, not set, of `other`'s kind on its device."""
+    xp = array_namespace(other)
+    return xp.empty(shape, dtype=xp.float32, device=device(other))

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from tasks.ops.arrays import Array, array_namespace, like, to_numpy
+from tasks.ops.arrays import Array, array_namespace, empty, like, to_numpy
 from tasks.ops.boxes import components
 from tasks.ops.discovery import Discovery, normalised, nothing, one_object, read_scene
 from tasks.ops.spectral import cut_vectors, tiles
@@ -67,7 +67,7 @@ def positive_cosines(unit: Array) -> Array:
     """W = max(cos, 0) / max of unit vectors (B, N, D): (B, N, N) float32, made in tiles."""
     xp = array_namespace(unit)
     batch, nodes, _ = unit.shape
-    affinity = like(np.empty((batch, nodes, nodes), dtype=np.float32), unit)
+    affinity = empty((batch, nodes, nodes), unit)
     for rows, cols in tiles(nodes):
         tile = xp.clip(unit[:, rows] @ unit[:, cols].mT, 0, None)
         affinity[:, rows, cols] = tile

@@ -52,7 +52,7 @@ def learn_objectness(
     saliency: Sequence[np.ndarray],
     *,
     ratio: float = 1.25,
-    shrinkage: float = 0.1,
+    shrinkage: float = 1.0,
     rounds: int = 12,
     rest: float = 1e-3,
 ) -> Objectness | None:
@@ -61,7 +61,9 @@ def learn_objectness(
     Args:
         descriptors: (N_i, D) an image, raw. saliency: (N_i,) an image, >= 0.
         ratio: first labels: saliency over the image's mean.
-        shrinkage: of the covariance towards a multiple of the identity.
+        shrinkage: of the covariance towards a multiple of the identity. CorLoc on PASCAL07-6x2
+            learned from 1, 2, 4, 8 or all 160 images: 59, 64, 68, 72, 78 % with 0.1, and 64, 71,
+            71, 75, 78 with 1, which also tells a background from few images.
         rounds: at most. rest: stop when a smaller share of the labels changes.
 
     Returns:

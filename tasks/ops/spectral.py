@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.ops.arrays import Array, array_namespace, like, to_numpy
+from tasks.ops.arrays import Array, array_namespace, empty, like, to_numpy
 
 BASIS = 64  # Krylov vectors held before a restart
 KEPT = 16  # best Ritz vectors that survive it
@@ -57,7 +57,7 @@ def threshold_affinity(unit: Array, tau: float | Array, *, eps: float = 1e-5) ->
     xp = array_namespace(unit)
     batch, nodes, _ = unit.shape
     limit = tau if isinstance(tau, float | int) else tau[:, None, None]
-    affinity = like(np.empty((batch, nodes, nodes), dtype=np.float32), unit)
+    affinity = empty((batch, nodes, nodes), unit)
     for rows, cols in tiles(nodes):
         joined = unit[:, rows] @ unit[:, cols].mT > limit
         if rows == cols:  # the last bits of a product may depend on the order of its factors
