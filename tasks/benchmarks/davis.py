@@ -121,6 +121,7 @@ def gather_scores(
             "boundary tolerance 0.008 of the diagonal",
             *notes,
         ),
+        groups={name: name.partition("/")[0] for name in items},
     )
 
 

@@ -88,16 +88,28 @@ def score(
     for name, value in mean_scores(list(by_category.values())).items():
         if "by image" not in name:
             scores[f"{name} mean over categories"] = value
-    items = {
-        f"{p.category} {p.name}": {f"pck@{a:.2f}": pck(np.array(p.errors), a) for a in ALPHAS}
+    pairs = {
+        f"{p.category} {p.name}": p
         for p in sorted(found, key=lambda p: (p.category, p.name))
         if p.errors
+    }
+    items = {
+        name: {f"pck@{a:.2f}": pck(np.array(p.errors), a) for a in ALPHAS}
+        for name, p in pairs.items()
     }
     notes = (
         f"threshold basis: {benchmark.basis}",
         "pck@a counts keypoints over all pairs; by image: mean over pairs of a pair's share",
     )
-    return Scores(scores, by_category, items, weights, notes)
+    return Scores(
+        scores,
+        by_category,
+        items,
+        weights,
+        notes,
+        groups={name: p.category for name, p in pairs.items()},
+        sizes={name: len(p.errors) for name, p in pairs.items()},
+    )
 
 
 def _pck(found: Sequence[PairErrors]) -> dict[str, float]:
