@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 _ROUNDING = 2.0**-24
+_ROWS = 256
 
 
 class Hits(NamedTuple):
@@ -72,13 +73,19 @@ def merge_hits(parts: Iterable[Hits], k: int) -> Hits:
 
 
 def _rough_cosines(unit: np.ndarray, values: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
-    rows = values.astype(np.float32)
-    weights = unit if scale is None else unit * scale
-    squares = np.ones_like(unit) if scale is None else np.square(scale.astype(np.float64))
-    products = rows @ weights.astype(np.float32)
-    np.square(rows, out=rows)
-    lengths = np.sqrt(rows @ squares.astype(np.float32))
-    return np.asarray(products / np.maximum(lengths, 1e-12))
+    """In float32, a few rows at a time in one buffer that stays in the processor's cache."""
+    weights = (unit if scale is None else unit * scale).astype(np.float32)
+    squares = np.ones_like(weights) if scale is None else np.square(scale, dtype=np.float32)
+    buffer = np.empty((_ROWS, values.shape[1]), dtype=np.float32)
+    products, lengths = np.empty((2, len(values)), dtype=np.float32)
+    for start in range(0, len(values), _ROWS):
+        part = slice(start, min(start + _ROWS, len(values)))
+        rows = buffer[: part.stop - start]
+        np.copyto(rows, values[part])
+        np.dot(rows, weights, out=products[part])
+        np.square(rows, out=rows)
+        np.dot(rows, squares, out=lengths[part])
+    return np.asarray(products / np.maximum(np.sqrt(lengths), 1e-12))
 
 
 def _best(rows: np.ndarray, similarity: np.ndarray, k: int) -> Hits:

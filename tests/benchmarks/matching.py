@@ -150,10 +150,11 @@ def brute_force(store: DescriptorStore, query: np.ndarray, hits: int) -> list[tu
     unit = query / np.linalg.norm(query)
     names: list[str] = []
     cosines = []
-    for image, values in store.iterate():
-        rows = values.reshape(-1, CHANNELS).astype(np.float64)
-        cosines.append(rows @ unit / np.linalg.norm(rows, axis=1))
-        names.append(image.name)
+    for members in store.index().members().values():
+        for image in members:
+            rows = store.read(image.name).reshape(-1, CHANNELS).astype(np.float64)
+            cosines.append(rows @ unit / np.sqrt(np.einsum("nd,nd->n", rows, rows)))
+            names.append(image.name)
     each = np.stack(cosines)
     order = np.argsort(-each, axis=None, kind="stable")[:hits]
     return [(names[i // each.shape[1]], float(each.flat[i])) for i in order]
