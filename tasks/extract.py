@@ -2,13 +2,12 @@
 
 import functools
 import os
-import socket
 import time
 import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -26,9 +25,10 @@ from tasks.faults import STORAGE_RETRIES
 from tasks.model import LoadedModel
 from tasks.ops.patch_grid import PatchGrid
 from tasks.ops.preprocess import to_canvas
-from tasks.overlap import StageSeconds, ahead
+from tasks.overlap import ahead
 from tasks.pack import bases_of, ensure_bases
 from tasks.plan import ExtractionPlan, plan_extraction
+from tasks.stages import PartitionReport, StageSeconds, clock
 
 # Threads that read and decode, shared by the partitions that a process has in hand.
 _READERS = max(4, os.cpu_count() or 1)
@@ -36,27 +36,6 @@ _READERS = max(4, os.cpu_count() or 1)
 _AHEAD = 2
 _AXES = {"cls": ("cls_channel",)}
 _AXES_BY_RANK = {1: ("channel",), 2: ("row", "col"), 3: ("row", "col", "channel")}
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionReport:
-    """What became of one partition.
-
-    stored, failed: images. reasons: (name, reason) of the failed ones. bytes: of descriptors.
-    seconds: wall time. raced: another run committed it first. began: seconds since 1970.
-    worker: host and process. stages: what it did meanwhile.
-    """
-
-    id: str
-    stored: int
-    failed: int
-    reasons: tuple[tuple[str, str], ...]
-    bytes: int
-    seconds: float
-    raced: bool = False
-    began: float = field(default_factory=time.time)
-    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
-    stages: StageSeconds = field(default_factory=StageSeconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +75,7 @@ def write_partition(
     store: DescriptorStore, partition: Partition, config: ExtractConfig
 ) -> PartitionReport:
     """Read, describe and store the images of `partition`; unreadable ones become failures."""
-    began, started = time.time(), time.perf_counter()
+    began = clock()
     standing = store.committed(partition.id)
     if standing is not None:
         reasons = tuple((mark.name, mark.reason) for mark in standing.marks)
@@ -128,8 +107,9 @@ def write_partition(
         failed=len(reasons),
         reasons=reasons,
         bytes=size,
-        seconds=time.perf_counter() - started,
+        seconds=clock().wall - began.wall,
         began=began,
+        ended=clock(),
         stages=stages,
     )
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from tasks.extract import PartitionReport
 from tasks.plan import ExtractionPlan
+from tasks.stages import Occupancy, PartitionReport, occupancy
 
 _SHOWN = 50
 
@@ -18,7 +18,8 @@ class ExtractionSummary:
 
     listed: images in the source. stored: by this run. unchanged: before it. failures: (name,
     reason) of images that could not be read, now or, unchanged since, earlier. partitions:
-    computed by this run. bytes, seconds: of descriptors, of the run's tasks.
+    computed by this run. bytes, seconds: of descriptors, of the run's tasks. busy: the stages,
+    where anything was computed.
     """
 
     store: str
@@ -30,6 +31,12 @@ class ExtractionSummary:
     partitions: int
     bytes: int
     seconds: float
+    busy: Occupancy | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For the terminal: what was done, and which stage it took its time in."""
+        return (self.line,) if self.busy is None else (self.line, self.busy.line)
 
     @property
     def line(self) -> str:
@@ -63,6 +70,7 @@ def summarise(
         partitions=sum(not r.raced for r in reports),
         bytes=sum(r.bytes for r in reports),
         seconds=sum(r.seconds for r in reports),
+        busy=occupancy(reports),
     )
 
 
@@ -84,6 +92,8 @@ def publish(summary: ExtractionSummary, reports: Sequence[PartitionReport]) -> N
     if rows:
         create_table_artifact(table=rows, key="partitions", description=summary.store)
     lines = [f"# {summary.line}", f"Store: `{summary.store}`, {summary.listed} images listed."]
+    if summary.busy is not None:
+        lines.append(summary.busy.line)
     if summary.failures:
         lines += ["", "| image | reason |", "| --- | --- |"]
         lines += [f"| `{_cell(n)}` | {_cell(r)} |" for n, r in summary.failures[:_SHOWN]]

@@ -33,7 +33,7 @@ def extract(
         finish("\n".join(plan.lines), f"nothing was written to {store}")
         return
     summary = run_flow("extract", runner, debug, images=images, store=store, config=config)
-    finish(summary.line, f"store: {store}", summary.failures)
+    finish("\n".join(summary.lines), f"store: {store}", summary.failures)
 
 
 @click.command()

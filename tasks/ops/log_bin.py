@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tasks.ops import gpu_bins
+
 Array = TypeVar("Array", np.ndarray, Tensor)
 
 
@@ -70,6 +72,8 @@ def log_bin(maps: Array, hierarchy: int = 2) -> Array:
     """
     if isinstance(maps, np.ndarray):
         return log_bin(torch.from_numpy(maps), hierarchy).numpy()
+    if maps.ndim >= 3 and gpu_bins.available(maps) and maps.dtype != torch.float64:
+        return _log_bin_on_gpu(maps, hierarchy)
     levels = pooled_levels(maps, hierarchy)
     rows, cols = maps.shape[-3:-1]
     dtype = levels[-1].dtype if hierarchy > 1 else _working_dtype(maps)
@@ -81,6 +85,19 @@ def log_bin(maps: Array, hierarchy: int = 2) -> Array:
         for level, drow, dcol in bins(hierarchy)
     ]
     return torch.cat(views, dim=-1)
+
+
+def _log_bin_on_gpu(maps: Tensor, hierarchy: int) -> Tensor:
+    blocks = len(bins(hierarchy))
+    stacked = maps.reshape(-1, *maps.shape[-3:])
+    out = torch.empty(
+        (*stacked.shape[:-1], blocks * maps.shape[-1]), dtype=torch.float32, device=maps.device
+    )
+    gpu_bins.spread(stacked, out, 0, 1, centre=True)
+    for level in range(1, hierarchy):
+        pooled = gpu_bins.pooled(stacked, 3**level)
+        gpu_bins.spread(pooled, out, 1 + 8 * level, 3**level, centre=False)
+    return out.reshape(*maps.shape[:-1], -1)
 
 
 def bins_at(levels: Sequence[Tensor], row_col: Tensor) -> list[Tensor]:

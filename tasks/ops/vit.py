@@ -14,18 +14,21 @@ from timm.models.eva import EvaBlock
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from tasks.ops.kinds import Facet, FacetRequest, PositionResize
+from tasks.ops.kinds import FacetRequest, PositionResize
 from tasks.ops.vit_attention import (
     PARTS,
     SUPPORTED,
     Part,
     Projections,
     as_attended,
-    attend,
     attention_row,
     project,
 )
+from tasks.ops.vit_blocks import PlainStream, Stream
 from tasks.ops.vit_embed import Vit, embed
+from tasks.ops.vit_fused import FusedStream, fused_blocks
+
+_HALF = (torch.bfloat16, torch.float16)
 
 __all__ = ["FacetRequest", "Features", "check_model", "extract_facets"]
 
@@ -94,65 +97,44 @@ def extract_facets(
     if not layers or min(layers) < 0 or max(layers) >= depth:
         raise ValueError(f"layers must lie in 0..{depth - 1} for this model; got {layers}")
     tokens, rope, grid = embed(model, images, stride, position_resize)
+    stream = _open_stream(model, tokens, rope)
     collector = _Collector(model, grid, attended)
     last = max(layers)
-    for layer, block in enumerate(model.blocks[: last + 1]):
+    for layer in range(last + 1):
         wanted = {r.facet for r in requests if r.layer == layer}
-        layer_rope = rope
-        if rope is not None and getattr(model, "rope_mixed", False):
-            layer_rope = rope[layer]
-        tokens = _run_block(
-            block,
-            tokens,
-            layer_rope,
-            collector,
-            layer,
-            wanted,
-            with_attention=layer == attention_layer,
-            stop=layer == last and not wanted & {"token", "normed_token"},
-        )
+        ends = layer == last and not wanted & {"token", "normed_token"}
+        attn, normed = model.blocks[layer].attn, stream.normed(layer)
+        facets: list[Part] = [p for p in PARTS if p in wanted]
+        keys: list[Part] = ["key"] if layer == attention_layer else []
+        projections = project(attn, normed, {*facets, *keys} if ends else PARTS)
+        layer_rope = _rope_of(model, rope, layer)
+        for part in facets:
+            collector.add_part(FacetRequest(layer, part), attn, projections, layer_rope)
+        if layer == attention_layer:
+            collector.add_attention(attn, normed, projections, layer_rope)
+        if ends:
+            break
+        stream.advance(layer, normed, projections)
+        if "token" in wanted:
+            collector.add(FacetRequest(layer, "token"), stream.tokens())
+        if "normed_token" in wanted:
+            normed_token = collector.final_norm(stream.tokens())
+            collector.add(FacetRequest(layer, "normed_token"), normed_token)
     return Features(collector.facets, collector.cls, collector.attention)
 
 
-def _run_block(
-    block: Vit,
-    tokens: Tensor,
-    rope: Tensor | None,
-    collector: "_Collector",
-    layer: int,
-    wanted: set[Facet],
-    *,
-    with_attention: bool,
-    stop: bool,
-) -> Tensor:
-    normed = block.norm1(tokens)
-    facets: list[Part] = [p for p in PARTS if p in wanted]
-    if not stop:
-        projections = project(block.attn, normed, PARTS)
-    else:
-        keys: list[Part] = ["key"] if with_attention else []
-        projections = project(block.attn, normed, {*facets, *keys})
-    for part in facets:
-        collector.add_part(FacetRequest(layer, part), block.attn, projections, rope)
-    if with_attention:
-        collector.add_attention(block.attn, normed, projections, rope)
-    if stop:
-        return tokens
-    tokens = _finish_block(block, tokens, attend(block.attn, normed, projections, rope))
-    if "token" in wanted:
-        collector.add(FacetRequest(layer, "token"), tokens)
-    if "normed_token" in wanted:
-        collector.add(FacetRequest(layer, "normed_token"), collector.final_norm(tokens))
-    return tokens
+def _open_stream(model: Vit, tokens: Tensor, rope: Tensor | None) -> Stream:
+    if tokens.is_cuda and tokens.dtype in _HALF and rope is None:
+        blocks = fused_blocks(model)
+        if blocks is not None:
+            return FusedStream(blocks, int(model.blocks[0].attn.num_heads), tokens.contiguous())
+    ropes = [_rope_of(model, rope, layer) for layer in range(len(model.blocks))]
+    return PlainStream(model.blocks, tokens, ropes)
 
 
-def _finish_block(block: Vit, tokens: Tensor, attention: Tensor) -> Tensor:
-    if isinstance(block, EvaBlock):
-        tokens = tokens + (attention if block.gamma_1 is None else block.gamma_1 * attention)
-        mlp = block.mlp(block.norm2(tokens))
-        return tokens + (mlp if block.gamma_2 is None else block.gamma_2 * mlp)
-    tokens = tokens + block.ls1(attention)
-    return tokens + block.ls2(block.mlp(block.norm2(tokens)))
+def _rope_of(model: Vit, rope: Tensor | None, layer: int) -> Tensor | None:
+    mixed = getattr(model, "rope_mixed", False)
+    return rope[layer] if rope is not None and mixed else rope
 
 
 class _Collector:

@@ -15,6 +15,7 @@ from timm.models.eva import EvaAttention
 from torch import Tensor
 from torch.nn import functional as F
 
+from tasks.ops.attention import attention
 from tasks.ops.vit_embed import Vit
 
 Part = Literal["query", "key", "value"]
@@ -36,13 +37,17 @@ def project(attn: Vit, tokens: Tensor, parts: Iterable[Part]) -> Projections:
     What timm's ``qkv`` linear gives, before query/key norms and before rotation.
     """
     wanted = set(parts)
-    linears = _linears(attn)
     if wanted == set(PARTS) and attn.qkv is not None:
-        biases = [bias for _, bias in linears.values()]
-        bias = None if biases[0] is None else torch.cat([b for b in biases if b is not None])
-        return Projections(*F.linear(tokens, attn.qkv.weight, bias).chunk(3, dim=-1))
+        return Projections(*F.linear(tokens, attn.qkv.weight, _fused_bias(attn)).chunk(3, dim=-1))
+    linears = _linears(attn)
     outputs = {p: F.linear(tokens, *linears[p]) if p in wanted else None for p in PARTS}
     return Projections(**outputs)
+
+
+def _fused_bias(attn: Vit) -> Tensor | None:
+    if attn.qkv.bias is not None or getattr(attn, "q_bias", None) is None:
+        return attn.qkv.bias
+    return torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
 
 
 def _linears(attn: Vit) -> dict[Part, tuple[Tensor, Tensor | None]]:
@@ -59,13 +64,18 @@ def _linears(attn: Vit) -> dict[Part, tuple[Tensor, Tensor | None]]:
     return {p: (weights[i], biases[i]) for i, p in enumerate(PARTS)}
 
 
+def split_heads(flat: Tensor, heads: int) -> Tensor:
+    """(B, n, h d) to (B, h, n, d), a view."""
+    return flat.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
 def as_attended(attn: Vit, part: Part, flat: Tensor, rope: Tensor | None) -> Tensor:
     """Split a projection (B, n, D) into heads as it enters the dot product: (B, h, n, d).
 
     Applies timm's query/key norm and, to all but the prefix tokens, the rotary embedding
     `rope`. Values are only split.
     """
-    heads = flat.unflatten(-1, (-1, attn.head_dim)).transpose(1, 2)
+    heads = split_heads(flat, flat.shape[-1] // attn.head_dim)
     if part == "value":
         return heads
     heads = attn.q_norm(heads) if part == "query" else attn.k_norm(heads)
@@ -85,7 +95,7 @@ def attend(attn: Vit, tokens: Tensor, parts: Projections, rope: Tensor | None) -
         if flat is not None
     )
     groups = query.shape[1] // key.shape[1]
-    out = F.scaled_dot_product_attention(query, _repeat(key, groups), _repeat(value, groups))
+    out = attention(query, _repeat(key, groups), _repeat(value, groups))
     out = attn.norm(out.transpose(1, 2).flatten(2))
     gate = getattr(attn, "gate", None)
     if gate is not None:
@@ -105,6 +115,13 @@ def attention_row(query: Tensor, key: Tensor, scale: float) -> Tensor:
         (B, h, n) float32; each row sums to 1. The (n, n) matrix never exists.
     """
     key = _repeat(key, query.shape[1] // key.shape[1])
+    if key.is_cuda and key.dtype in (torch.bfloat16, torch.float16):
+        # A product for each head reads the keys where they are: no copy of them in float32.
+        rows = [
+            torch.bmm(key[:, head], query[:, head].transpose(-2, -1), out_dtype=torch.float32)
+            for head in range(key.shape[1])
+        ]
+        return (torch.stack(rows, dim=1).squeeze(-1) * scale).softmax(dim=-1)
     logits = (query.float() * scale) @ key.float().transpose(-2, -1)
     return logits.softmax(dim=-1).squeeze(2)
 

@@ -1,14 +1,22 @@
 """Image to tokens: patch convolution at any stride, position embedding at any grid."""
 
 import copy
+import weakref
+from collections import OrderedDict
 from typing import Any
 
 import torch
 from timm.layers import RotaryEmbeddingCat
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.ops.kinds import PositionResize
+
+# Resizing takes a GPU as long as a twentieth of a batch: a model's last grids are kept.
+_KEPT = 16
+_RESIZED: weakref.WeakKeyDictionary[nn.Module, OrderedDict[object, Tensor]] = (
+    weakref.WeakKeyDictionary()
+)
 
 # A timm module; torch types its attributes as Tensor | Module, which fits none of them.
 Vit = Any
@@ -28,10 +36,8 @@ def embed(
     Returns:
         tokens (B, prefix + N, D), the rotary embedding or None, and the grid (rows, cols).
     """
-    proj = model.patch_embed.proj
-    patches = F.conv2d(images, proj.weight, proj.bias, stride=stride)
-    rows, cols = patches.shape[-2:]
-    tokens = model.patch_embed.norm(patches.flatten(2).transpose(1, 2))
+    patches, (rows, cols) = _patches(model.patch_embed.proj, images, stride)
+    tokens = model.patch_embed.norm(patches)
     special = (model.cls_token, getattr(model, "dist_token", None), model.reg_token)
     prefix = [token.expand(len(images), -1, -1) for token in special if token is not None]
     positions = _positions(model, (rows, cols), position_resize)
@@ -42,6 +48,21 @@ def embed(
     if positions is not None:
         tokens = tokens + positions.to(tokens.dtype)
     return model.norm_pre(tokens), _rotary(model, (rows, cols)), (rows, cols)
+
+
+def _patches(
+    proj: nn.Conv2d, images: Tensor, stride: tuple[int, int]
+) -> tuple[Tensor, tuple[int, int]]:
+    """The patch convolution at `stride`: (B, rows x cols, D), and (rows, cols)."""
+    if not images.is_cuda:
+        patches = F.conv2d(images, proj.weight, proj.bias, stride=stride)
+        return patches.flatten(2).transpose(1, 2), (patches.shape[-2], patches.shape[-1])
+    # Three channels are too few for cuDNN's convolutions: one matrix product is 6 times as fast.
+    height, width = proj.kernel_size
+    windows = images.unfold(2, height, stride[0]).unfold(3, width, stride[1])
+    rows, cols = windows.shape[2:4]
+    pixels = windows.permute(0, 2, 3, 1, 4, 5).reshape(len(images), rows * cols, -1)
+    return F.linear(pixels, proj.weight.flatten(1), proj.bias), (rows, cols)
 
 
 def _rotary(model: Vit, grid: tuple[int, int]) -> Tensor | None:
@@ -60,11 +81,23 @@ def _positions(model: Vit, grid: tuple[int, int], mode: PositionResize) -> Tenso
     embedding = getattr(model, "pos_embed", None)
     if embedding is None:
         return None
-    native = model.patch_embed.grid_size
+    kept = _RESIZED.setdefault(model, OrderedDict())
+    key = (grid, mode, embedding.data_ptr(), embedding._version, embedding.dtype)
+    if key not in kept:
+        kept[key] = _resized(embedding, model.patch_embed.grid_size, grid, mode)
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+    return kept[key]
+
+
+def _resized(
+    embedding: Tensor, native: tuple[int, int], grid: tuple[int, int], mode: PositionResize
+) -> Tensor:
     prefix = embedding.shape[1] - native[0] * native[1]
     patches = embedding[:, prefix:].reshape(1, *native, -1)
     resized = resize_positions(patches, grid, mode).flatten(1, 2)
-    return torch.cat([embedding[:, :prefix].to(resized.dtype), resized], dim=1)
+    whole = torch.cat([embedding[:, :prefix].to(resized.dtype), resized], dim=1)
+    return whole.to(embedding.dtype)
 
 
 def resize_positions(positions: Tensor, grid: tuple[int, int], mode: PositionResize) -> Tensor:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tasks.ops.pca import fit_axes, project
-from tasks.ops.quantise import LEVELS, dequantise, quantise
+from tasks.ops.quantise import LEVELS, dequantise, quantise, quantise_batch
 
 floats = st.floats(-60_000, 60_000, width=32)
 
@@ -77,3 +78,15 @@ def test_shares_fall_and_match_their_definition() -> None:
 def test_too_small_a_sample_is_refused(shape: tuple[int, ...], count: int) -> None:
     with pytest.raises(ValueError, match="expected a sample"):
         fit_axes(np.ones(shape), count)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_batch_gives_each_image_the_same_numbers(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(1)
+    batch = (torch.randn(3, 4, 5, 8, generator=generator) * 20).to(dtype)
+    batch[0, ..., 2] = 0  # a channel without any value
+    values, scale = quantise_batch(batch)
+    for i in range(3):
+        alone = quantise(batch[i].float().numpy())
+        np.testing.assert_array_equal(values[i].numpy(), alone.values)
+        np.testing.assert_array_equal(scale[i].numpy(), alone.scale)

@@ -15,9 +15,11 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
+from tasks.ops import vit
 from tasks.ops.kinds import FACETS, FacetRequest
 from tasks.ops.vit import check_model, extract_facets
 from tasks.ops.vit_embed import embed, resize_positions
+from tasks.ops.vit_fused import FusedStream, fused_blocks
 
 PATCH, SIDE, DIM, HEADS, DEPTH = 8, 32, 48, 3, 3
 TINY: dict[str, Any] = {
@@ -470,3 +472,42 @@ def test_all_families_are_accepted_and_differ(model: Any) -> None:
     found = everything(model, pictures()).facets
     for a, b in pairwise([found[FacetRequest(i, "token")] for i in range(DEPTH)]):
         assert not torch.allclose(a, b, atol=0.1)
+
+
+@pytest.mark.parametrize("family", ["dino", "dinov2", "registers"])
+def test_the_fused_blocks_compute_the_same(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, images = tiny(family), pictures()
+    plain = everything(model, images, attention_layer=1)
+    blocks = fused_blocks(model)
+    assert blocks is not None
+    monkeypatch.setattr(
+        vit, "_open_stream", lambda _model, tokens, _rope: FusedStream(blocks, HEADS, tokens)
+    )
+    fused = everything(model, images, attention_layer=1)
+    for request, values in plain.facets.items():
+        close(fused.facets[request], values)
+        close(fused.cls[request], plain.cls[request])
+    close(fused.attention, plain.attention)
+
+
+def test_only_plain_blocks_are_fused_and_changed_weights_are_seen() -> None:
+    for family in ("qk-norm", "dinov2-giant-registers", "dinov3", "eva02"):
+        assert fused_blocks(tiny(family)) is None
+    model = tiny("dino")
+    first = fused_blocks(model)
+    assert fused_blocks(model) is first
+    with torch.no_grad():
+        model.blocks[0].attn.proj.bias.add_(1.0)
+    second = fused_blocks(model)
+    assert first is not None
+    assert second is not None
+    close(second[0].shift2, first[0].shift2 + 1)
+
+
+def test_positions_are_resized_once_a_grid_and_again_when_they_change() -> None:
+    model, images = tiny("dino"), pictures(1, 40, 56)
+    first = embed(model, images, (PATCH, PATCH), "dino")[0]
+    close(embed(model, images, (PATCH, PATCH), "dino")[0], first)
+    with torch.no_grad():
+        model.pos_embed.add_(1.0)
+    close(embed(model, images, (PATCH, PATCH), "dino")[0], first + 1)

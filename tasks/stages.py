@@ -1,0 +1,129 @@
+"""What became of partitions, how busy their stages were, and so what to buy next."""
+
+import os
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+# A processor this busy has nothing left for more readers.
+_FULL = 0.9
+
+
+class Clock(NamedTuple):
+    """wall: seconds since 1970. cpu: of all this process's threads, seconds."""
+
+    wall: float
+    cpu: float
+
+
+def clock() -> Clock:
+    """Now."""
+    return Clock(time.time(), time.process_time())
+
+
+@dataclass(slots=True)
+class StageSeconds:
+    """What a partition's stages did, in seconds.
+
+    fetch: readers waited for bytes, or for a core. decode: readers computed. compute: the
+    device. write: one thread hashed, compressed and wrote. readers: threads of the process.
+    """
+
+    fetch: float = 0.0
+    decode: float = 0.0
+    compute: float = 0.0
+    write: float = 0.0
+    readers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReport:
+    """What became of one partition.
+
+    stored, failed: images. reasons: (name, reason) of the failed ones. bytes: of descriptors.
+    seconds: wall time. raced: another run committed it first. began, ended: of a process, whose
+    host and number `worker` gives. stages: what they did meanwhile.
+    """
+
+    id: str
+    stored: int
+    failed: int
+    reasons: tuple[tuple[str, str], ...]
+    bytes: int
+    seconds: float
+    raced: bool = False
+    began: Clock = field(default_factory=clock)
+    ended: Clock = field(default_factory=clock)
+    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    stages: StageSeconds = field(default_factory=StageSeconds)
+
+
+class Occupancy(NamedTuple):
+    """Shares of a run's time, 0 to 1, over all workers.
+
+    compute: in which the device computed. fetch, decode: in which a reader waited for bytes, or
+    decoded. write: in which a partition's writer wrote. processor: in which a core was busy with
+    any of it.
+    """
+
+    compute: float
+    fetch: float
+    decode: float
+    write: float
+    processor: float
+
+    @property
+    def slowest(self) -> str:
+        """The stage that the others wait for."""
+        stages = {
+            "compute": self.compute,
+            "read": self.fetch + self.decode,
+            "write": self.write,
+        }
+        stage = max(stages, key=stages.__getitem__)
+        if stage != "compute" and self.processor >= _FULL:
+            return "processor"
+        if stage == "read":
+            return "fetch" if self.fetch > self.decode else "decode"
+        return stage
+
+    @property
+    def line(self) -> str:
+        """For the terminal."""
+        shares = ", ".join(
+            f"{name} {100 * share:.0f} %" for name, share in zip(self._fields, self, strict=True)
+        )
+        return f"slowest stage: {self.slowest} (busy: {shares})"
+
+
+def occupancy(reports: Sequence[PartitionReport]) -> Occupancy | None:
+    """How busy the stages of a run were; None where nothing was computed."""
+    workers: dict[str, list[PartitionReport]] = defaultdict(list)
+    for report in reports:
+        if not report.raced:
+            workers[report.worker].append(report)
+    spans = {
+        name: (
+            max(r.ended.wall for r in done) - min(r.began.wall for r in done),
+            max(r.ended.cpu for r in done) - min(r.began.cpu for r in done),
+            done[0],
+        )
+        for name, done in workers.items()
+    }
+    wall = sum(seconds for seconds, _, _ in spans.values())
+    if wall <= 0:
+        return None
+    done = [report for reports in workers.values() for report in reports]
+    readers = sum(seconds * first.stages.readers for seconds, _, first in spans.values())
+    cores = sum(seconds * first.cores for seconds, _, first in spans.values())
+    return Occupancy(
+        compute=sum(r.stages.compute for r in done) / wall,
+        fetch=sum(r.stages.fetch for r in done) / readers,
+        decode=sum(r.stages.decode for r in done) / readers,
+        write=sum(r.stages.write for r in done) / sum(r.seconds for r in done),
+        processor=sum(cpu for _, cpu, _ in spans.values()) / cores,
+    )

@@ -1,0 +1,110 @@
+"""From a folder of JPEG files to a committed store: images a second, and what each stage did.
+
+    python tests/benchmarks/store.py PHOTOS WORK --count 3000
+
+Cuts `count` pictures of 500x375 pixels out of the photographs in PHOTOS, writes them to WORK as
+JPEG files, plans, and stores their descriptors with the tasks' own function, `--at-once`
+partitions at a time as the runner has them. Prefect itself is left out: it costs milliseconds a
+partition (tests/benchmarks/orchestration.py). Random weights unless --weights says otherwise.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import peers
+import torch
+from PIL import Image
+
+from storage.descriptors import DescriptorStore
+from storage.images import list_images
+from tasks.config import ExtractConfig
+from tasks.extract import write_partition
+from tasks.plan import plan_extraction
+from tasks.stages import occupancy
+
+
+def main() -> None:
+    args = arguments()
+    work = Path(args.work)
+    sources = [Image.open(file).convert("RGB") for file in sorted(Path(args.photos).iterdir())]
+    folder = work / "jpeg"
+    shutil.rmtree(work, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        sizes = list(
+            pool.map(lambda i: cut(sources[i % len(sources)], folder, i), range(args.count))
+        )
+    print(json.dumps(peers.machine(torch.device(args.device)) | vars(args)))
+    print(f"{args.count} files of {np.mean(sizes) / 1e3:.0f} KB on average")
+    config = ExtractConfig(
+        model=args.model,
+        weights=args.weights,
+        layer=args.layer,
+        facet="key",
+        stride=args.stride,
+        size=224,
+        fit="square",
+        dtype=args.dtype,
+        device=args.device,
+        partition_size=args.partition_size,
+    )
+    for run in range(args.runs):
+        once(str(folder), str(work / f"store{run}"), config, args)
+
+
+def once(folder: str, url: str, config: ExtractConfig, args: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    made = plan_extraction(list_images(folder), folder, url, config)
+    planned = time.perf_counter()
+    store = DescriptorStore.open(url)
+    with ThreadPoolExecutor(args.at_once) as pool:
+        reports = list(
+            pool.map(lambda part: write_partition(store, part, made.config), made.partitions)
+        )
+    seconds = time.perf_counter() - planned
+    stored = sum(report.stored for report in reports)
+    size = sum(file.stat().st_size for file in Path(url).rglob("*") if file.is_file())
+    print(
+        f"plan {planned - started:.1f} s; {stored} images in {seconds:.2f} s: "
+        f"{stored / seconds:.1f} images/s, {size / seconds / 1e6:.0f} MB/s to disk"
+    )
+    print(occupancy(reports).line, f"; peak host {peers.own_peak() / 1e9:.2f} GB", flush=True)
+
+
+def cut(source: Image.Image, folder: Path, number: int) -> int:
+    """A piece of a photograph, of a place and size of its own."""
+    rng = np.random.default_rng(number)
+    scale = rng.uniform(0.5, 1.0) * min(source.width / 4, source.height / 3)
+    width, height = int(4 * scale), int(3 * scale)
+    left = int(rng.integers(source.width - width + 1))
+    top = int(rng.integers(source.height - height + 1))
+    piece = source.resize((500, 375), box=(left, top, left + width, top + height))
+    file = folder / f"{number:06d}.jpg"
+    piece.save(file, quality=90)
+    return file.stat().st_size
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos")
+    parser.add_argument("work")
+    parser.add_argument("--count", type=int, default=3000)
+    parser.add_argument("--model", default="vit_small_patch8_224")
+    parser.add_argument("--weights", default="random")
+    parser.add_argument("--layer", type=int, default=11)
+    parser.add_argument("--stride", type=int, default=4)
+    parser.add_argument("--dtype", default="int8")
+    parser.add_argument("--partition-size", type=int, default=256)
+    parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
