@@ -109,6 +109,25 @@ def azure_settings(port: int) -> dict[str, object]:
     return {"connection_string": ";".join(f"{name}={value}" for name, value in parts.items())}
 
 
+def gcs_emulator() -> str | None:
+    return os.environ.get("PATCHFLOW_GCS_EMULATOR") or shutil.which("gcp-storage-emulator")
+
+
+def gcs_server() -> Server:
+    """An emulator of Google's storage with one bucket, in memory."""
+    binary = gcs_emulator()
+    if binary is None:
+        raise FileNotFoundError("no emulator (`pip install gcp-storage-emulator`)")
+    port = free_port()
+    options = ["--host=127.0.0.1", f"--port={port}", "--in-memory", "--default-bucket=bucket"]
+    return Server([binary, "start", *options], port)
+
+
+def gcs_settings(port: int) -> dict[str, object]:
+    """What a user would put into FSSPEC_GS; the real service needs none of it."""
+    return {"endpoint_url": f"http://127.0.0.1:{port}", "token": "anon", "project": "tests"}
+
+
 def configure(protocol: str, settings: dict[str, object]) -> None:
     """Make this process and its children find a server, as FSSPEC_* in the environment does."""
     fsspec.config.conf[protocol] = settings
