@@ -10,6 +10,7 @@ from flows.extract import extract
 from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.benchmarks.birds import load, score
+from tasks.chosen import as_parameter
 from tasks.parts import parts_sets
 from tasks.parts_config import PartsConfig
 from tasks.scores import Scores
@@ -28,7 +29,9 @@ def evaluate_birds(
     """Divide all birds, of every class, into the same parts, and look where landmarks lie."""
     chosen = load(root, choice.names, choice.limit)
     store = join(out, "store")
-    subflow(extract)(chosen.images, store, config.extraction(), only=chosen.names)
+    subflow(extract)(
+        chosen.images, store, config.extraction(), only=as_parameter(chosen.names, out)
+    )
     stored = stored_names(store)
     birds = ImageSet("birds", tuple(sorted(name for name in chosen.names if name in stored)))
     parts_sets.submit(store, (birds,), out, config).result()

@@ -12,6 +12,7 @@ from storage.files import join
 from tasks.benchmarks import tss
 from tasks.benchmarks.keypoints import load
 from tasks.benchmarks.pck_scores import block_folder, score, transfer_block
+from tasks.chosen import as_parameter
 from tasks.match_config import MatchConfig
 from tasks.progress import gather, raise_failed
 from tasks.scores import Scores
@@ -25,7 +26,7 @@ def evaluate_keypoints(
     """Carry the keypoints of every pair over and count those that arrive."""
     chosen = load(benchmark, root, choice.names, choice.limit)
     store = join(out, "store")
-    subflow(extract)(root, store, config.extraction(), only=chosen.names)
+    subflow(extract)(root, store, config.extraction(), only=as_parameter(chosen.names, out))
     size = config.block
     blocks = [chosen.pairs[i : i + size] for i in range(0, len(chosen.pairs), size)]
     futures = {
@@ -49,7 +50,7 @@ def evaluate_flow(
     """Dense flow between the two images of every pair, compared with the true one."""
     chosen = tss.load(root, choice.names, choice.limit)
     store = join(out, "store")
-    subflow(extract)(root, store, config.extraction(), only=chosen.names)
+    subflow(extract)(root, store, config.extraction(), only=as_parameter(chosen.names, out))
     size = config.block
     blocks = [chosen.pairs[i : i + size] for i in range(0, len(chosen.pairs), size)]
     futures = {

@@ -11,6 +11,7 @@ from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.benchmarks.keypoints import load
 from tasks.benchmarks.parts import score_parts
+from tasks.chosen import as_parameter
 from tasks.parts_config import PartsConfig
 from tasks.scores import Scores
 from tasks.sets import group_sets
@@ -27,7 +28,7 @@ def evaluate_parts(
     """
     chosen = load(benchmark.removesuffix("-parts"), root, choice.names, choice.limit)
     store = join(out, "store")
-    subflow(parts)(root, out, config, store, only=chosen.names)
+    subflow(parts)(root, out, config, store, only=as_parameter(chosen.names, out))
     sets = group_sets(chosen.names, root)
     most = config.parts or config.max_parts
     return score_parts(cast(Any, quote(chosen)), sets, out, most, stored_weights(store))

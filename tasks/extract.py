@@ -19,6 +19,7 @@ from storage.errors import UnreadableImageError
 from storage.images import ImageRef, list_images, read_image
 from storage.planning import Partition
 from storage.reader import SCALE_SUFFIX
+from tasks.chosen import chosen_names
 from tasks.config import ExtractConfig
 from tasks.describe import Batch, batch_size, grid_of, model_of, start
 from tasks.faults import STORAGE_RETRIES
@@ -34,7 +35,7 @@ from tasks.stages import PartitionReport, StageSeconds, clock
 _READERS = max(4, os.cpu_count() or 1)
 # Batches that are computed before the ones that are being written.
 _AHEAD = 2
-_AXES = {"cls": ("cls_channel",)}
+_AXES = {"cls": ("cls_channel",), "heads": ("head", "row", "col")}
 _AXES_BY_RANK = {1: ("channel",), 2: ("row", "col"), 3: ("row", "col", "channel")}
 
 
@@ -54,7 +55,7 @@ def plan(
     """List the source and find what the store lacks, of `only` the named images if given."""
     listed = list_images(source, Listings(store))
     if only is not None:
-        wanted = frozenset(only)
+        wanted = frozenset(chosen_names(only))
         listed = [ref for ref in listed if ref.name in wanted]
     made = plan_extraction(listed, source, store, config, partial=only is not None)
     opened = DescriptorStore.open(store)
@@ -142,6 +143,8 @@ def array_specs(
     if model.module.cls_token is not None:
         shapes["cls"] = ((model.channels,), config.computed_dtype)
     shapes["saliency"] = (grid, "float32")
+    if config.heads:
+        shapes["heads"] = ((model.heads, *grid), "float16")
     return [
         ArraySpec(name, _AXES.get(name, _AXES_BY_RANK[len(shape)]), shape, dtype)
         for name, (shape, dtype) in shapes.items()

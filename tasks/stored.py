@@ -10,6 +10,7 @@ from prefect import task
 from storage.descriptors import DescriptorStore
 from storage.images import ImageRef, list_images
 from storage.index import StoredImage
+from tasks.chosen import chosen_names
 from tasks.faults import STORAGE_RETRIES
 from tasks.ops.patch_grid import PatchGrid, plan_grid
 from tasks.sets import ImageSet, group_sets
@@ -85,5 +86,5 @@ def stored_weights(store: str) -> dict[str, str]:
 def stored_sets(source: str, store: str, only: tuple[str, ...] | None = None) -> list[ImageSet]:
     """The source's images (or `only` those named) that the store holds, by folder."""
     index = DescriptorStore.open(store).index()
-    listed = [image.name for image in list_images(source)] if only is None else list(only)
+    listed = [i.name for i in list_images(source)] if only is None else chosen_names(only)
     return group_sets([name for name in listed if name in index], source)
