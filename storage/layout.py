@@ -316,7 +316,7 @@ def _fields(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in _names(type(value))}
 
 
-def digest(*parts: bytes) -> str:
+def digest(*parts: bytes | memoryview) -> str:
     """blake2b-128 over parts, each preceded by its length so that no two splits agree."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:

@@ -221,11 +221,11 @@ def fill_value(dtype: str) -> float | int:
 
 def image_digest(arrays: Arrays) -> str:
     """blake2b-128 over one image's bytes, little-endian and row-major, by array name."""
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     for name in sorted(arrays):
         array = arrays[name]
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        parts += [name.encode(), np.ascontiguousarray(little).tobytes()]
+        parts += [name.encode(), np.ascontiguousarray(little).reshape(-1).view(np.uint8).data]
     return digest(*parts)
 
 

@@ -1,7 +1,6 @@
 """Extraction tasks: plan, compute one partition, record what could not be read."""
 
 import functools
-import os
 import time
 import traceback
 from collections import deque
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import torch
 from prefect import task
 
 from storage.containers import Listings
@@ -31,8 +31,9 @@ from tasks.pack import bases_of, ensure_bases
 from tasks.plan import ExtractionPlan, plan_extraction
 from tasks.stages import PartitionReport, StageSeconds, clock
 
-# Threads that read and decode, shared by the partitions that a process has in hand.
-_READERS = max(4, os.cpu_count() or 1)
+# Threads that read and decode, shared by the partitions that a process has in hand: as many as
+# it has cores for itself, which PyTorch learns from whoever started it.
+_READERS = max(4, torch.get_num_threads())
 # Batches that are computed before the ones that are being written.
 _AHEAD = 2
 _AXES = {"cls": ("cls_channel",), "heads": ("head", "row", "col")}

@@ -124,7 +124,7 @@ def extract_facets(
 
 
 def _open_stream(model: Vit, tokens: Tensor, rope: Tensor | None) -> Stream:
-    if tokens.is_cuda and tokens.dtype in _HALF and rope is None:
+    if tokens.dtype in _HALF and rope is None:
         blocks = fused_blocks(model)
         if blocks is not None:
             return FusedStream(blocks, int(model.blocks[0].attn.num_heads), tokens.contiguous())

@@ -1,18 +1,20 @@
 """From a folder of JPEG files to a committed store: images a second, and what each stage did.
 
-    python tests/benchmarks/store.py PHOTOS WORK --count 3000
+    python tests/benchmarks/store.py PHOTOS WORK --count 4096 --processes 0 8
 
 Cuts `count` pictures of 500x375 pixels out of the photographs in PHOTOS, writes them to WORK as
-JPEG files, plans, and stores their descriptors with the tasks' own function, `--at-once`
-partitions at a time as the runner has them. Prefect itself is left out: it costs milliseconds a
+JPEG files, plans, and stores their descriptors with the tasks' own function, some partitions at
+a time as the runner has them: in threads, or in processes as Dask's workers are. Prefect itself is left out: it costs milliseconds a
 partition (tests/benchmarks/orchestration.py). Random weights unless --weights says otherwise.
 """
 
 import argparse
 import json
+import multiprocessing
+import os
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +24,12 @@ from PIL import Image
 
 from storage.descriptors import DescriptorStore
 from storage.images import list_images
+from storage.planning import Partition
 from tasks.config import ExtractConfig
+from tasks.describe import batch_size, model_of, start
 from tasks.extract import write_partition
 from tasks.plan import plan_extraction
-from tasks.stages import occupancy
+from tasks.stages import PartitionReport, occupancy
 
 
 def main() -> None:
@@ -53,27 +57,56 @@ def main() -> None:
         device=args.device,
         partition_size=args.partition_size,
     )
-    for run in range(args.runs):
-        once(str(folder), str(work / f"store{run}"), config, args)
+    for processes in args.processes:
+        for run in range(args.runs):
+            url = work / f"store-{processes}-{run}"
+            once(str(folder), str(url), config, processes, args.at_once)
+            shutil.rmtree(url)
 
 
-def once(folder: str, url: str, config: ExtractConfig, args: argparse.Namespace) -> None:
+def once(folder: str, url: str, config: ExtractConfig, processes: int, at_once: int) -> None:
     started = time.perf_counter()
     made = plan_extraction(list_images(folder), folder, url, config)
-    planned = time.perf_counter()
-    store = DescriptorStore.open(url)
-    with ThreadPoolExecutor(args.at_once) as pool:
-        reports = list(
-            pool.map(lambda part: write_partition(store, part, made.config), made.partitions)
-        )
-    seconds = time.perf_counter() - planned
+    planned = time.perf_counter() - started
+    with workers(processes, at_once, made.config) as pool:
+        started = time.perf_counter()
+        count = len(made.partitions)
+        reports = list(pool.map(one, [url] * count, made.partitions, [made.config] * count))
+        seconds = time.perf_counter() - started
     stored = sum(report.stored for report in reports)
     size = sum(file.stat().st_size for file in Path(url).rglob("*") if file.is_file())
+    how = f"{processes} processes" if processes else f"{at_once} threads"
     print(
-        f"plan {planned - started:.1f} s; {stored} images in {seconds:.2f} s: "
+        f"{how}: plan {planned:.1f} s; {stored} images in {seconds:.2f} s: "
         f"{stored / seconds:.1f} images/s, {size / seconds / 1e6:.0f} MB/s to disk"
     )
     print(occupancy(reports).line, f"; peak host {peers.own_peak() / 1e9:.2f} GB", flush=True)
+
+
+def workers(processes: int, at_once: int, config: ExtractConfig) -> Executor:
+    """Threads of this process, or processes that share its device as Dask's workers do, ready."""
+    if processes == 0:
+        warm(config)
+        return ThreadPoolExecutor(at_once)
+    share = max(1, (os.cpu_count() or 1) // processes)
+    os.environ["OMP_NUM_THREADS"] = str(share)
+    pool = ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), initializer=warm, initargs=(config,)
+    )
+    # The last worker is ready when as many naps as there are workers have overlapped.
+    list(pool.map(time.sleep, [2.0] * processes))
+    return pool
+
+
+def warm(config: ExtractConfig) -> None:
+    model = model_of(config)
+    canvas = np.zeros((config.size, config.size, 3), dtype=np.uint8)
+    side = 1 + (config.size - model.patch) // config.stride
+    start([canvas] * batch_size(config, model, (side, side)), config, model, packed=True).images()
+
+
+def one(url: str, partition: Partition, config: ExtractConfig) -> PartitionReport:
+    return write_partition(DescriptorStore.open(url), partition, config)
 
 
 def cut(source: Image.Image, folder: Path, number: int) -> int:
@@ -100,7 +133,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stride", type=int, default=4)
     parser.add_argument("--dtype", default="int8")
     parser.add_argument("--partition-size", type=int, default=256)
-    parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--at-once", type=int, default=4, help="partitions, in threads")
+    parser.add_argument("--processes", type=int, nargs="+", default=[0], help="instead of threads")
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
