@@ -26,8 +26,9 @@ class EvaluationSummary:
     @property
     def line(self) -> str:
         """One sentence for the terminal."""
-        shown = ", ".join(f"{k} {100 * v:.2f}" for k, v in self.scores.scores.items())
-        return f"{self.benchmark}: {shown} over {len(self.scores.items)} items"
+        shown = [f"{k} {100 * v:.2f}" for k, v in self.scores.scores.items()]
+        shown += [f"{k} {v:.2f}" for k, v in self.scores.measures.items()]
+        return f"{self.benchmark}: {', '.join(shown)} over {len(self.scores.items)} items"
 
 
 @flow(name="evaluate", flow_run_name="evaluate {benchmark}", task_runner=default_runner())
