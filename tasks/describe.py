@@ -31,7 +31,8 @@ class Described:
     """One image's descriptors.
 
     arrays: by the store's names: ``descriptors`` and further facets (rows, cols, D), ``cls``
-    (D,) where the model has a CLS token, ``saliency`` (rows, cols) float32 in [0, 1].
+    (D,) where the model has a CLS token, ``saliency`` (rows, cols) float32 in [0, 1], and
+    where the settings ask for it ``heads`` (h, rows, cols) float16, each head's CLS attention.
     """
 
     grid: PatchGrid
@@ -127,6 +128,8 @@ class Batch:
         arrays = {name: tensor.numpy() for name, tensor in self._stacked.items()}
         attention = arrays.pop("attention")
         arrays["saliency"] = saliency_from_attention(attention, self._config.saliency_heads)
+        if self._config.heads:
+            arrays["heads"] = attention.astype(np.float16)
         return [{name: array[i] for name, array in arrays.items()} for i in range(len(attention))]
 
     @property

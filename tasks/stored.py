@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from prefect import task
 
+from storage.containers import Listings
 from storage.descriptors import DescriptorStore
 from storage.images import ImageRef, list_images
 from storage.index import StoredImage
@@ -22,6 +23,7 @@ class ImageDescriptors:
 
     grid: geometry of its patches. descriptors: (rows, cols, D) float32, raw. saliency:
     (rows, cols) float32 in [0, 1]. cls: (D,) float32, None for models without a CLS token.
+    heads: (h, rows, cols) float32, each head's CLS attention, None where they are not stored.
     """
 
     name: str
@@ -30,6 +32,7 @@ class ImageDescriptors:
     descriptors: np.ndarray
     saliency: np.ndarray
     cls: np.ndarray | None
+    heads: np.ndarray | None = None
 
 
 def read_descriptors(
@@ -50,6 +53,7 @@ def read_descriptors(
             descriptors=store.read(name, array).astype(np.float32),
             saliency=store.read(name, "saliency").astype(np.float32),
             cls=store.read(name, "cls").astype(np.float32) if "cls" in arrays else None,
+            heads=store.read(name, "heads").astype(np.float32) if "heads" in arrays else None,
         )
 
 
@@ -86,5 +90,6 @@ def stored_weights(store: str) -> dict[str, str]:
 def stored_sets(source: str, store: str, only: tuple[str, ...] | None = None) -> list[ImageSet]:
     """The source's images (or `only` those named) that the store holds, by folder."""
     index = DescriptorStore.open(store).index()
-    listed = [i.name for i in list_images(source)] if only is None else chosen_names(only)
+    found = [] if only is not None else list_images(source, Listings(store))
+    listed = [i.name for i in found] if only is None else chosen_names(only)
     return group_sets([name for name in listed if name in index], source)

@@ -101,6 +101,20 @@ def test_the_store_holds_what_the_ops_give(photos: Path, tmp_path: Path) -> None
     assert store.info.config["patch"] == 16
 
 
+def test_attention_heads_are_stored_on_request(photos: Path, tmp_path: Path) -> None:
+    store_url = str(tmp_path / "store")
+    extract(str(photos), store_url, TINY.replace(heads=True, saliency_heads=(1,)))
+    store = DescriptorStore.open(store_url)
+    name = next(iter(store.index()))
+    heads = store.read(name, "heads").astype(np.float32)
+    assert heads.shape == (2, *store.index()[name].grid)
+    # A head's attention to all tokens sums to 1; CLS takes some of it.
+    assert (heads.sum(axis=(1, 2)) < 1.01).all()
+    mean = heads[1]
+    expected = (mean - mean.min()) / (mean.max() - mean.min())
+    np.testing.assert_allclose(store.read(name, "saliency"), expected, atol=0.02)
+
+
 def test_a_second_run_does_nothing_and_says_so(photos: Path, tmp_path: Path) -> None:
     store_url = str(tmp_path / "store")
     extract(str(photos), store_url, TINY)

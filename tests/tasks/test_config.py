@@ -56,6 +56,7 @@ def test_identity_is_what_is_computed_not_how() -> None:
         max_pixels=5,
         max_patches=7,
         retry_failures=True,
+        gone="keep",
         weights_sha256="ab",
     )
     assert same.identity() == config.identity()
@@ -69,7 +70,7 @@ def test_identity_is_what_is_computed_not_how() -> None:
         "fit": "pad",
         "dtype": "float32",
     }
-    changed |= {"saliency_heads": (0,), "attended": True, "interpolation": "lanczos"}
+    changed |= {"saliency_heads": (0,), "attended": True, "interpolation": "lanczos", "heads": True}
     for name, value in changed.items():
         assert config.replace(**{name: value}).identity() != config.identity(), name
     json.dumps(config.identity())
