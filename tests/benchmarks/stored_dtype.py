@@ -100,7 +100,9 @@ def pck(store: DescriptorStore, pairs: list[dict[str, str]], config: ExtractConf
             torch.from_numpy(store.read(image.name).astype(np.float32))
             for image in (source, target)
         ]
-        start = torch.from_numpy(grids[0].to_row_col(points(pair, "A"))).float()
+        start = torch.from_numpy(
+            grids[0].to_row_col(points(pair, "A")).astype(np.float32, order="C")
+        )
         found = locate(point_maps(maps[0], maps[1], start, 3), window=2, temperature=0.02)
         truth = points(pair, "B")
         miss = np.linalg.norm(grids[1].to_xy(found.row_col.numpy()) - truth, axis=-1)
