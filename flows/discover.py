@@ -8,6 +8,7 @@ from prefect.runtime import flow_run
 from flows.extract import extract
 from flows.runner import default_runner, subflow
 from storage.files import join
+from tasks.bundles import bundle_size
 from tasks.discover import discover_block, learn
 from tasks.discover_config import DiscoverConfig
 from tasks.discover_layer import choose_layer, examine_layer
@@ -87,15 +88,15 @@ def discover(
     learned = None
     if config.method == "objectness":
         learned = config.learned or learn(store, names, out, config)
-    blocks = [tuple(names[i : i + config.block]) for i in range(0, len(names), config.block)]
-    futures = {
-        discover_block.with_options(
-            task_run_name=f"images {i * config.block + 1} to {i * config.block + len(block)}"
-        ).submit(
-            store, block, tuple(stems[n] for n in block), i * config.block, out, config, learned
-        ): len(block)
-        for i, block in enumerate(blocks)
-    }
+    size = bundle_size(len(names), config.block)
+    blocks = {i: tuple(names[i : i + size]) for i in range(0, len(names), size)}
+    futures = {}
+    for first, block in blocks.items():
+        work = discover_block.with_options(
+            task_run_name=f"images {first + 1} to {first + len(block)}"
+        )
+        files = tuple(stems[name] for name in block)
+        futures[work.submit(store, block, files, first, out, config, learned)] = len(block)
     folders, errors = gather("discovering objects", futures)
     totals = collect(folders, images, out, config, choice, doubts)
     report = make_report(out, "object discovery")

@@ -6,8 +6,9 @@ from prefect.runtime import flow_run
 from flows.extract import extract
 from flows.runner import default_runner, subflow
 from storage.files import join
+from tasks.bundles import bundles
 from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets
-from tasks.parts import parts_set
+from tasks.parts import parts_sets
 from tasks.parts_config import PartsConfig
 from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
@@ -40,20 +41,24 @@ def parts(
         only: names of the images to use; by default all.
 
     Raises:
-        ExceptionGroup: sets or partitions that failed after their retries; the others are done.
+        ExceptionGroup: tasks (of partitions, of sets) that failed after their retries; the
+            others are done.
     """
     store = store or join(out, "store")
     extracted = subflow(extract)(images, store, config.extraction(), only)
     sets = stored_sets(images, store, only)
     futures = {
-        parts_set.with_options(task_run_name=f"{s.name}, {len(s.images)} images").submit(
-            store, s, out, config
-        ): len(s.images)
-        for s in sets
+        parts_sets.with_options(task_run_name=bundle.name).submit(
+            store, bundle.sets, out, config
+        ): bundle.images
+        for bundle in bundles(sets)
     }
-    reports, errors = gather("finding parts", futures)
+    done, errors = gather("finding parts", futures)
+    reports = [report for bundle in done for report in bundle]
     report = make_report(out, "parts")
     summary = summarise_sets(out, report, extracted, reports)
     publish_sets(summary)
-    raise_failed(errors, f"{len(errors)} of {len(sets)} sets failed; run again to do only those")
+    raise_failed(
+        errors, f"{len(errors)} of {len(futures)} tasks failed; run again to do only those sets"
+    )
     return summary

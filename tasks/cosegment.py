@@ -8,6 +8,7 @@ from prefect import task
 from storage.descriptors import DescriptorStore
 from storage.files import join
 from storage.results import write_mask
+from tasks.bundles import in_turn
 from tasks.config import CosegmentConfig
 from tasks.faults import STORAGE_RETRIES
 from tasks.foreground import SetModel, learn_stored
@@ -33,7 +34,14 @@ _LOOK_IMAGES = 24  # that colours and sketches are fitted on
 _BINNED_IMAGES = 64  # log-bins take a tenth of a second an image
 
 
-@task(name="cosegment-set", tags=["patchflow-cosegment"], **STORAGE_RETRIES)
+@task(name="cosegment-sets", tags=["patchflow-cosegment"], **STORAGE_RETRIES)
+def cosegment_sets(
+    store: str, sets: tuple[ImageSet, ...], out: str, config: CosegmentConfig
+) -> tuple[SetReport, ...]:
+    """Do one set after the other; those that an equal run did are done already."""
+    return in_turn(lambda images: cosegment_set(store, images, out, config), sets)
+
+
 def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfig) -> SetReport:
     """Write ``OUT/<set>/masks/<stem>.png`` of one set, unless an equal run did already."""
 

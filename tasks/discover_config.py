@@ -73,7 +73,7 @@ class DiscoverConfig(ExtractConfig):
     through the model once more) or patches (the mean of its patches)."""
 
     block: int = Field(default=64, ge=1)
-    """Images that one task works on."""
+    """Images that one task works on; of more than 3,200 images a multiple of it."""
 
     pictures: bool = True
     """Leave pictures for the report."""

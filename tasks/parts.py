@@ -8,6 +8,7 @@ from prefect import task
 from storage.descriptors import DescriptorStore
 from storage.files import join
 from storage.results import write_indexed_png, write_mask
+from tasks.bundles import in_turn
 from tasks.faults import STORAGE_RETRIES
 from tasks.foreground import Sample, SetModel, learn_stored
 from tasks.joined import fit_axes
@@ -40,7 +41,14 @@ CODE = "parts-4"
 CODEBOOK = "codebook.zarr"
 
 
-@task(name="parts-set", tags=["patchflow-parts"], **STORAGE_RETRIES)
+@task(name="parts-sets", tags=["patchflow-parts"], **STORAGE_RETRIES)
+def parts_sets(
+    store: str, sets: tuple[ImageSet, ...], out: str, config: PartsConfig
+) -> tuple[SetReport, ...]:
+    """Do one set after the other; those that an equal run did are done already."""
+    return in_turn(lambda images: parts_set(store, images, out, config), sets)
+
+
 def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> SetReport:
     """Write ``OUT/<set>/parts/<stem>.png``, masks and the codebook, unless an equal run did."""
 

@@ -177,7 +177,7 @@ def test_one_failing_set_does_not_keep_the_others(
         return real(store, names, config)
 
     monkeypatch.setattr(cosegment_task, "learn_stored", wrong)
-    with pytest.raises(ExceptionGroup, match="1 of 2 sets failed; run again") as caught:
+    with pytest.raises(ExceptionGroup, match="1 of 2 tasks failed; run again") as caught:
         cosegment(str(photos), str(tmp_path / "out"), TINY)
     assert [str(error) for error in caught.value.exceptions] == ["a bug"]
     assert {name.split("/")[0] for name in masks(tmp_path / "out")} == {"dogs"}
