@@ -12,14 +12,14 @@ from storage.files import join, read_bytes
 from tasks.config import Config, ExtractConfig
 from tasks.presets import preset_settings
 
-C = TypeVar("C", bound=ExtractConfig)
+C = TypeVar("C", bound=Config)
 
 
 class Step(Config):
     """One task of a pipeline."""
 
     flow: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    """extract, or a flow that makes results from images, e.g. cosegment."""
+    """extract, or a flow that writes results, e.g. cosegment, search, propagate."""
 
     name: str = Field(default="", pattern=r"^([a-z][a-z0-9_-]*)?$")
     """How this task and the folder of its results are called; by default the flow's name."""
@@ -35,6 +35,12 @@ class Step(Config):
 
     settings: Mapping[str, Any] = Field(default_factory=dict)
     """Settings of this task; they win over the preset's and over those of the whole file."""
+
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    """What the flow is given besides, e.g. point of search, mask of propagate."""
+
+    of: str | None = None
+    """Name of a task whose descriptors this one reads too; by default the settings say which."""
 
     @property
     def title(self) -> str:
@@ -67,18 +73,27 @@ class PipelineFile(Config):
         twice = sorted({title for title in titles if titles.count(title) > 1})
         if twice:
             raise ValueError(f"two tasks are called {twice[0]!r}; give one of them a name")
+        for step in tasks:
+            if step.of is not None and step.of not in titles:
+                raise ValueError(f"task {step.title}: no task {step.of!r} to take descriptors of")
         return tasks
 
-    def settings_of(self, step: Step, model: type[C]) -> C:
+    def settings_of(self, step: Step, model: type[C], beside: type[Config] | None = None) -> C:
         """The settings of `step`: its own, else the file's, else its preset's, else defaults.
+
+        Args:
+            step: one of `tasks`. model: of the settings wanted.
+            beside: model of the task's other settings, which are left to it.
 
         Raises:
             ValueError: an unknown preset or setting, or a value that does not fit.
         """
         start = preset_settings(step.preset, model) if step.preset else {}
         common = {k: v for k, v in self.settings.items() if k in model.model_fields}
+        others = set(beside.model_fields) - set(model.model_fields) if beside else set()
+        own = {k: v for k, v in step.settings.items() if k not in others}
         try:
-            return model(**start | common | dict(step.settings))
+            return model(**start | common | own)
         except ValidationError as error:
             raise ValueError(f"task {step.title}: {_sentence(error)}") from error
 

@@ -50,7 +50,8 @@ def succeeded(name: str, flow: str, place: str, summary: object, seconds: float)
     """The outcome of a task whose flow returned `summary`."""
     missing = getattr(summary, "missing", getattr(summary, "failures", ()))
     line, report = getattr(summary, "line", "done"), getattr(summary, "report", None)
-    return StepOutcome(name, flow, True, place, line, report, tuple(missing), seconds)
+    page = report if isinstance(report, str) else None
+    return StepOutcome(name, flow, True, place, line, page, tuple(missing), seconds)
 
 
 def failed(name: str, flow: str, place: str, error: BaseException, seconds: float) -> StepOutcome:

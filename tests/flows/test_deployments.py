@@ -10,8 +10,9 @@ import yaml
 from local_stack import ROOT
 from prefect import Flow
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.utilities.callables import parameter_schema
 
-from flows.pipeline import plan_jobs
+from flows.pipeline_jobs import plan_jobs
 from flows.runner import make_runner
 from tasks.pipeline_file import read_pipeline_file
 
@@ -50,6 +51,20 @@ def test_deployments_fit_their_flows(deployment: dict[str, Any]) -> None:
     assert "patchflow" in deployment["tags"]
 
 
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
+def test_forms_explain_every_field(deployment: dict[str, Any]) -> None:
+    """What the Prefect UI shows beside a run's parameters."""
+    schema = parameter_schema(flow_at(deployment["entrypoint"]).fn)
+    forms = {"": {"properties": schema.properties}} | schema.definitions
+    bare = [
+        f"{form}.{name}".lstrip(".")
+        for form, content in forms.items()
+        for name, field in content.get("properties", {}).items()
+        if not field.get("description")
+    ]
+    assert bare == []
+
+
 def test_deployments_have_names_of_their_own() -> None:
     names = [(d["entrypoint"].partition(":")[2], d["name"]) for d in DEPLOYMENTS]
     assert len(set(names)) == len(names) >= 10
@@ -69,7 +84,7 @@ def test_cluster_files_make_runners(path: Any) -> None:
 
 def test_the_example_pipeline_is_a_pipeline() -> None:
     jobs = plan_jobs(read_pipeline_file(str(FOLDER / "pipeline.yaml")))
-    assert [job.name for job in jobs] == ["cosegment", "sharp"]
+    assert [job.name for job in jobs] == ["cosegment", "sharp", "cluster"]
     assert len({job.store for job in jobs}) == 1
 
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 
-from flows.pipeline import flow_of, pipeline, plan_jobs
+from flows.pipeline import pipeline
+from flows.pipeline_jobs import flow_of, plan_jobs
 from flows.sensor import sensor
 from storage.descriptors import DescriptorStore
 from tasks.config import CosegmentConfig, ExtractConfig
@@ -97,8 +98,62 @@ def test_everything_is_checked_before_anything_runs(photos: Path, tmp_path: Path
         plan_jobs(file)
     with pytest.raises(ValueError, match="no flow 'os'"):
         flow_of("os")
-    with pytest.raises(ValueError, match="cannot be a task of a pipeline: expected the param"):
+    with pytest.raises(ValueError, match="cannot be a task of a pipeline: expected one that"):
         flow_of("verify")
+
+
+def jobs_of(tmp_path: Path, *tasks: dict[str, Any], settings: dict[str, Any] | None = None) -> Any:
+    content = {"images": "in", "store": "s", "out": "o", "tasks": list(tasks)}
+    path = tmp_path / "jobs.yaml"
+    path.write_text(yaml.safe_dump(content | {"settings": settings or {}}))
+    return plan_jobs(read_pipeline_file(str(path)))
+
+
+def test_every_flow_gets_what_it_takes(tmp_path: Path) -> None:
+    points = {"keypoints": "k.csv", "a": "a.png", "b": "b.png"}
+    masks, found, clusters, pairs, moved, clips = jobs_of(
+        tmp_path,
+        {"flow": "cosegment"},
+        {"flow": "search", "of": "cosegment", "arguments": {"image": "q.png", "point": [3, 4]}},
+        {"flow": "cluster", "settings": {"clusters": 5, "layer": 2}},
+        {"flow": "correspond", "store": "elsewhere"},
+        {"flow": "transfer", "arguments": points},
+        {"flow": "propagate", "arguments": {"mask": "m.png"}},
+        settings={"stride": 2, "steps": 3, "recent": 4},
+    )
+    # Descriptors that two tasks read are made once, those of other settings by themselves.
+    assert found.store == masks.store == masks.given["store"] == found.given["store"]
+    assert (found.given["point"], found.given["image"]) == ([3, 4], "q.png")
+    assert clusters.store != masks.store
+    assert (clusters.descriptors.layer, clusters.descriptors.stride) == (2, 2)
+    assert (clusters.given["config"].clusters, clusters.given["config"].steps) == (5, 3)
+    # These see to images of their own.
+    assert (pairs.descriptors, pairs.given["store"]) == (None, "elsewhere")
+    assert (pairs.given["a"], pairs.given["b"]) == ("in", "in")
+    assert (moved.given["a"], moved.given["b"], moved.store) == ("a.png", "b.png", None)
+    assert (clips.given["frames"], clips.given["mask"]) == ("in", "m.png")
+    assert (clips.given["config"].recent, clips.given["out"]) == (4, "o/propagate")
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"flow": "search"}, "search needs image, point .under `arguments`.; it takes store"),
+        ({"flow": "cosegment", "arguments": {"mask": "m"}}, "cosegment has no argument 'mask'"),
+        ({"flow": "search", "arguments": {"image": "q", "point": 3}}, "task search: .*point"),
+        ({"flow": "cluster", "settings": {"hits": 3}}, "task cluster: hits: Extra inputs"),
+        ({"flow": "search", "of": "masks"}, "task search: no task 'masks'"),
+        ({"flow": "propagate", "of": "propagate"}, "propagate reads no descriptors"),
+        ({"flow": "propagate", "store": "s"}, "propagate reads no descriptors"),
+        ({"flow": "extract", "arguments": {"only": []}}, "extract takes settings and store, noth"),
+        ({"flow": "demo"}, "cannot be a task of a pipeline"),
+    ],
+)
+def test_arguments_are_checked_before_anything_runs(
+    tmp_path: Path, task: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"(?s){message}"):
+        jobs_of(tmp_path, task)
 
 
 def test_the_causes_of_a_failure_are_in_its_line() -> None:
@@ -140,6 +195,36 @@ def test_one_failing_task_does_not_lose_the_others(photos: Path, tmp_path: Path)
     again = pipeline(file, only=("cosegment",))
     assert again.line == "1 of 1 tasks are done"
     assert "unchanged since an earlier run" in again.steps[0].line
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_tasks_of_every_kind_run_from_one_file(photos: Path, tmp_path: Path) -> None:
+    one, other = str(photos / "dogs" / "0.png"), str(photos / "dogs" / "2.png")
+    (tmp_path / "points.csv").write_text("x,y\n30,20\n")
+    file = write(
+        tmp_path / "pipeline.yaml",
+        photos,
+        {"flow": "cluster", "settings": {"clusters": 3, "label_maps": False}},
+        {"flow": "search", "of": "cluster", "arguments": {"image": one, "point": [30, 20]}},
+        {"flow": "correspond", "arguments": {"a": one, "b": other}},
+        {
+            "flow": "transfer",
+            "arguments": {"a": one, "b": other, "keypoints": str(tmp_path / "points.csv")},
+        },
+        {
+            "flow": "propagate",
+            "settings": {"stride_x": 16},
+            "arguments": {"frames": str(photos / "dogs")},
+        },
+    )
+    done = pipeline(file)
+    assert done.line == "5 of 5 tasks are done"
+    out = tmp_path / "out"
+    files = ("cluster/codebook.zarr", "search/hits.csv", "correspond/matches.csv")
+    more = ("transfer/keypoints.csv", "propagate/masks/0.png")
+    assert [name for name in (*files, *more) if not (out / name).exists()] == []
+    page = artifact("pipeline")
+    assert [step.name for step in done.steps if f"`{out / step.name}`" not in page] == []
 
 
 @pytest.mark.usefixtures("prefect_server")
