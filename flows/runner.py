@@ -1,14 +1,19 @@
 """Where a flow's tasks run: threads, a local Dask cluster, a scheduler, or a cluster file."""
 
+import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import dask
 import yaml
 from prefect import Flow
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect_dask import DaskTaskRunner
+
+from tasks.config import ExtractConfig
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,6 +22,28 @@ R = TypeVar("R")
 _LOOPBACK = {"host": "127.0.0.1", "dashboard_address": None}
 _SCHEMES = ("tcp://", "tls://", "ws://", "wss://")
 _CLUSTER_KEYS = {"cluster_class", "cluster_kwargs", "adapt_kwargs", "client_kwargs", "address"}
+
+
+class DaskRunner(DaskTaskRunner):  # type: ignore[misc] # prefect-dask has no types
+    """Prefect's runner on Dask; tasks that are told to use a GPU wait for a worker's free one."""
+
+    def submit(self, task: Any, parameters: dict[str, Any], *given: Any, **named: Any) -> Any:
+        """Hand `task` to the scheduler, with the resources that its settings ask for."""
+        asks = self._asks(parameters)
+        with dask.annotate(resources=asks) if asks else contextlib.nullcontext():
+            return super().submit(task, parameters, *given, **named)
+
+    def _asks(self, parameters: Mapping[str, Any]) -> dict[str, int]:
+        on_gpu = any(
+            isinstance(value, ExtractConfig) and value.device.startswith("cuda")
+            for value in parameters.values()
+        )
+        # Where no worker has declared GPUs, a task that asks for one would wait for ever.
+        return {"GPU": 1} if on_gpu and self._offers("GPU") else {}
+
+    def _offers(self, resource: str) -> bool:
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        return any(worker.get("resources", {}).get(resource, 0) > 0 for worker in workers)
 
 
 def make_runner(spec: str = "threads") -> TaskRunner[Any]:
@@ -36,11 +63,11 @@ def make_runner(spec: str = "threads") -> TaskRunner[Any]:
     if spec == "dask":
         cores = os.cpu_count() or 1
         cluster = {"n_workers": cores, "threads_per_worker": 1, "processes": True, **_LOOPBACK}
-        return DaskTaskRunner(cluster_kwargs=cluster)
+        return DaskRunner(cluster_kwargs=cluster)
     if spec.startswith(_SCHEMES):
-        return DaskTaskRunner(address=spec)
+        return DaskRunner(address=spec)
     if spec.endswith((".yaml", ".yml")):
-        return DaskTaskRunner(**_read_cluster_file(Path(spec)))
+        return DaskRunner(**_read_cluster_file(Path(spec)))
     raise ValueError(
         f"runner must be threads, dask, a scheduler address (tcp://host:port) or a .yaml file; "
         f"got {spec!r}"
@@ -62,7 +89,7 @@ def subflow(inner: Flow[P, R]) -> Flow[P, R]:
         return inner
     if isinstance(outer.task_runner, DaskTaskRunner):
         address = outer.task_runner.client.scheduler.address
-        return inner.with_options(task_runner=DaskTaskRunner(address=address))
+        return inner.with_options(task_runner=DaskRunner(address=address))
     return inner.with_options(task_runner=outer.task_runner.duplicate())
 
 
