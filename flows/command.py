@@ -45,19 +45,25 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
     with sentences(debug):
-        import importlib
-
-        from flows.runner import make_runner
         from flows.server import prefect_api
 
         if "PREFECT_API_URL" not in os.environ:
             signal.signal(signal.SIGINT, _leave)
-        task_runner = make_runner(runner)
-        flow = getattr(importlib.import_module(f"flows.{name}"), name)
-        with prefect_api():
-            outcome = flow.with_options(task_runner=task_runner)(**parameters)
+        with prefect_api(meanwhile=lambda: _load(name, runner)):
+            outcome = _load(name, runner)(**parameters)
     terminal().outcome = outcome
     return outcome
+
+
+def _load(name: str, runner: str) -> Callable[..., Any]:
+    """The flow on its task runner; PyTorch and Dask take seconds to import."""
+    import importlib
+
+    from flows.runner import make_runner
+
+    task_runner = make_runner(runner)
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    return flow.with_options(task_runner=task_runner)
 
 
 def _leave(number: int, frame: Any) -> None:  # noqa: ARG001

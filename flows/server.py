@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 START_SECONDS = 180
@@ -35,8 +35,11 @@ _QUIET = {
 
 
 @contextlib.contextmanager
-def prefect_api() -> Iterator[str]:
+def prefect_api(meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """Yield the URL of a Prefect API: the user's own, or a server that ends with this process.
+
+    Args:
+        meanwhile: called while the server starts, e.g. to import what takes as long.
 
     Raises:
         RuntimeError: the server did not come up; the message holds the end of its log.
@@ -45,6 +48,7 @@ def prefect_api() -> Iterator[str]:
 
     configured = PREFECT_API_URL.value()
     if configured:
+        meanwhile()
         yield str(configured)
         return
     log = Path(get_current_settings().home) / "patchflow-server.log"
@@ -62,6 +66,7 @@ def prefect_api() -> Iterator[str]:
         )
         url = f"http://127.0.0.1:{sock.getsockname()[1]}/api"
     try:
+        meanwhile()
         _await_health(url, process, log)
         # Dask workers inherit the environment, this process's settings are read already.
         os.environ["PREFECT_API_URL"] = url
