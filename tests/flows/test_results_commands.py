@@ -27,6 +27,17 @@ def test_presets_are_listed_with_what_was_published() -> None:
     assert all(p.evaluates for p in PRESETS.values())
 
 
+def test_the_readme_names_every_benchmark_and_what_was_published() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for name, p in PRESETS.items():
+        assert f"| `{name}` | {p.benchmark} | {p.published} | {p.source} |\n" in readme
+    section = readme.split("## Evaluation\n")[1].split("\n## ")[0]
+    named = section.replace(
+        "both with `-unsupervised`", "`davis2016-unsupervised`, `davis2017-unsupervised`"
+    )
+    assert [name for name in BENCHMARKS if f"`{name}`" not in named] == []
+
+
 def test_one_preset_shows_all_it_pins() -> None:
     text = run("presets", "tokencut-fullres").stdout
     assert "tau 0.2" in text
