@@ -61,7 +61,7 @@ class MatchConfig(ExtractConfig):
     window: int = Field(default=3, ge=0)
     """Patches on each side of the best one that its position between patches is found from."""
 
-    temperature: float = Field(default=0.02, gt=0)
+    temperature: float = Field(default=0.035, gt=0)
     """Of the softmax over cosines there; smaller follows the best patch more closely."""
 
     seed: int = 0

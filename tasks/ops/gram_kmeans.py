@@ -10,7 +10,9 @@ import numpy as np
 _STEPS = 100
 
 
-def gram_kmeans(gram: np.ndarray, clusters: int, *, seed: int = 0, restarts: int = 10) -> np.ndarray:
+def gram_kmeans(
+    gram: np.ndarray, clusters: int, *, seed: int = 0, restarts: int = 10
+) -> np.ndarray:
     """Group numbers (P,) int64 from 0 on; fewer groups where fewer points differ.
 
     k-means++ seeds, Lloyd's steps until nothing changes, the best of `restarts`.
@@ -29,13 +31,13 @@ def gram_kmeans(gram: np.ndarray, clusters: int, *, seed: int = 0, restarts: int
             f"and {clusters}"
         )
     rng = np.random.default_rng(seed)
-    found = [_lloyd(gram, _seeds(gram, clusters, rng)) for _ in range(restarts)]
-    errors = [error for _, error in found]
-    return found[int(np.argmin(errors))][0]
+    return _lloyd(gram, np.stack([_seeds(gram, clusters, rng) for _ in range(restarts)]))
 
 
 def _seeds(gram: np.ndarray, clusters: int, rng: np.random.Generator) -> np.ndarray:
-    """Points (K,), each drawn with probability proportional to its squared distance to those."""
+    """Points (K,), each drawn with probability proportional to its squared distance to those
+    before it; the first again where no other is left.
+    """
     own = np.diag(gram)
     least = 1e-5 * float(own.max())
     chosen = [int(rng.integers(len(gram)))]
@@ -44,24 +46,27 @@ def _seeds(gram: np.ndarray, clusters: int, rng: np.random.Generator) -> np.ndar
         nearest = np.minimum(nearest, own + own[chosen[-1]] - 2 * gram[chosen[-1]])
         weights = np.where(nearest > least, nearest, 0).cumsum(dtype=np.float64)
         if weights[-1] == 0:
-            break  # every point equals a chosen one
+            return np.array(chosen + chosen[:1] * (clusters - len(chosen)))
         chosen.append(int(np.searchsorted(weights, rng.random() * weights[-1], side="right")))
     return np.array(chosen)
 
 
-def _lloyd(gram: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, float]:
-    """Group numbers (P,), and the sum of squared distances to the groups' means."""
-    own = np.diag(gram)
-    distances = own[:, None] + own[seeds] - 2 * gram[:, seeds]
-    labels = distances.argmin(axis=1)
+def _lloyd(gram: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Group numbers (P,) of the best of all runs, which step together: seeds (R, K)."""
+    own = np.diag(gram)[:, None, None]
+    runs, clusters = seeds.shape
+    distances = own + np.diag(gram)[seeds] - 2 * gram[:, seeds]  # (P, R, K)
+    labels = distances.argmin(axis=2)
     for _ in range(_STEPS):
-        members = np.eye(len(seeds), dtype=np.float32)[labels]
-        members /= np.maximum(members.sum(axis=0), 1)
-        cross = gram @ members
-        distances = own[:, None] - 2 * cross + np.einsum("pk,pk->k", members, cross)
-        distances[:, members.sum(axis=0) == 0] = np.inf
-        moved = distances.argmin(axis=1)
+        members = (labels[..., None] == np.arange(clusters)).astype(np.float32)
+        sizes = members.sum(axis=0)
+        members /= np.maximum(sizes, 1)
+        cross = (gram @ members.reshape(len(gram), -1)).reshape(len(gram), runs, clusters)
+        distances = own - 2 * cross + (members * cross).sum(axis=0)
+        distances[:, sizes == 0] = np.inf
+        moved = distances.argmin(axis=2)
         if (moved == labels).all():
             break
         labels = moved
-    return labels, float(distances[np.arange(len(gram)), labels].sum())
+    best = int(distances.min(axis=2).sum(axis=0).argmin())
+    return np.asarray(np.unique(labels[:, best], return_inverse=True)[1])

@@ -144,22 +144,19 @@ def inner_products(maps: Tensor, patches: Tensor, hierarchy: int) -> Tensor:
         (P, P) float32, descriptors as they are, not of unit length.
     """
     rows, cols = maps.shape[:2]
-    row, col = patches // cols, patches % cols
+    levels = [level.float() for level in (pooled_levels(maps, hierarchy) if hierarchy else [maps])]
+    if hierarchy and len(bins(hierarchy)) * len(patches) ** 2 > 2 * (rows * cols) ** 2:
+        # Of so many patches, one product of all is less work than one for every bin.
+        whole = torch.zeros((rows, cols, rows, cols), device=maps.device)
+        for level, pooled in enumerate(levels):
+            flat = pooled.flatten(0, 1)
+            _add_level(whole, (flat @ flat.T).view(whole.shape), level, 0, rows)
+        return whole.view(rows * cols, -1)[patches][:, patches]
     total = torch.zeros((len(patches),) * 2, device=maps.device)
-    for level, pooled in enumerate(pooled_levels(maps, hierarchy) if hierarchy else [maps]):
-        flat = pooled.float().flatten(0, 1)
-        steps = [o[1:] for o in bins(hierarchy) if o.level == level] if hierarchy else [(0, 0)]
-        seen = [
-            (row + drow).clamp(0, rows - 1) * cols + (col + dcol).clamp(0, cols - 1)
-            for drow, dcol in steps
-        ]
-        if len(seen) * len(patches) ** 2 > len(flat) ** 2:
-            whole = flat @ flat.T  # less work than a product for every bin
-            for index in seen:
-                total += whole[index][:, index]
-        else:
-            for index in seen:
-                total.addmm_(flat[index], flat[index].T)
+    row, col = patches // cols, patches % cols
+    for level, drow, dcol in bins(hierarchy) if hierarchy else [(0, 0, 0)]:
+        seen = levels[level][(row + drow).clamp(0, rows - 1), (col + dcol).clamp(0, cols - 1)]
+        total.addmm_(seen, seen.T)
     return total
 
 

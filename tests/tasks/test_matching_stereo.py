@@ -36,7 +36,7 @@ def test_points_and_flow_of_the_motorcycle_follow_its_disparity() -> None:
     source, target = views([left, right], config)
     found = compare(source, target, config)
     assert not found.source.mirrored
-    rows, cols = (np.ravel(axis) for axis in np.mgrid[5:495:10, 5:735:10])
+    rows, cols = (np.ravel(axis) for axis in np.mgrid[12:495:25, 12:735:25])
     known = np.isfinite(disparity[rows, cols])
     xy = np.stack([cols, rows], axis=-1)[known] + 0.5
     true = xy - np.stack([disparity[rows, cols][known], np.zeros(len(xy))], axis=-1)
