@@ -114,12 +114,7 @@ def learn(sample: Sample, config: CosegmentConfig, axes: np.ndarray | None = Non
     """Rule ``consensus`` (`tasks.ops.consensus`) or one of Amir et al. 2021, section 4.1, with
     the elbow's clusters kept or dropped whole (`tasks.ops.voting`).
     """
-    center, inside = None, list(range(len(sample.units)))
-    if config.outlier_cosine is not None and sample.cls is not None:
-        center = cls_center(np.stack(sample.cls), config.outlier_cosine)
-    if center is not None and config.outlier_cosine is not None and sample.cls is not None:
-        alike = resembles(np.stack(sample.cls), center, config.outlier_cosine)
-        inside = np.flatnonzero(alike).tolist()
+    center, inside = _without_outliers(sample, config.outlier_cosine)
     units, saliency = [sample.units[i] for i in inside], [sample.saliency[i] for i in inside]
     points = np.concatenate([one.reshape(-1, one.shape[-1]) for one in units])
     clustering = elbow_kmeans(
@@ -166,6 +161,20 @@ def cosegment(
         np.zeros_like(image.saliency) if none else model.decide(one)
         for image, one, none in zip(images, units, empty, strict=True)
     ]
+
+
+def _without_outliers(
+    sample: Sample, threshold: float | None
+) -> tuple[np.ndarray | None, list[int]]:
+    """The sample's CLS centre, None where nothing is left out, and the numbers of its own."""
+    everything = list(range(len(sample.units)))
+    if threshold is None or sample.cls is None:
+        return None, everything
+    cls = np.stack(sample.cls)
+    center = cls_center(cls, threshold)
+    if center is None:
+        return None, everything
+    return center, np.flatnonzero(resembles(cls, center, threshold)).tolist()
 
 
 def _consensus(

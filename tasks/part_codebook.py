@@ -1,5 +1,7 @@
 """What numbers a set's parts: learnt from its foreground, kept, found again by later runs."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from storage.codebooks import read_codebook, write_codebook
@@ -9,30 +11,57 @@ from storage.images import read_image
 from tasks.describe import describe
 from tasks.foreground import Sample, SetModel
 from tasks.joined import join_facets
-from tasks.ops.parts import PartCodebook, crop_boxes, find_parts, pool_descriptors
+from tasks.ops.parts import (
+    PartCodebook,
+    Surroundings,
+    crop_boxes,
+    find_parts,
+    fit_surroundings,
+)
 from tasks.ops.patch_grid import unit
 from tasks.ops.preprocess import to_image_size
 from tasks.parts_config import PartsConfig
 from tasks.stored import source_of, stored_grid
 
 _SMALL_SET = 20  # images; larger sets have variety enough
+_AXES_IMAGES = 40  # that the axes of the bins are fitted on
+
+
+@dataclass(frozen=True, slots=True)
+class PartModel:
+    """Parts of a set's object. axes: (D, C) of the joined facets (`tasks.joined`). around: what
+    is seen of a patch and its surroundings. book: the parts.
+    """
+
+    axes: np.ndarray
+    around: Surroundings
+    book: PartCodebook
 
 
 def learn_parts(
     store: DescriptorStore, sample: Sample, model: SetModel, config: PartsConfig
-) -> PartCodebook:
-    """Cluster the foreground of a set's sample, with crops of its images where it is small."""
-    descriptors = [_flat(pool_descriptors(one, config.pool)) for one in sample.units]
+) -> PartModel:
+    """Cluster the foreground of a set's sample, with crops of its images where it is small.
+
+    Raises:
+        ValueError: a model that was not learnt from joined facets.
+    """
+    if model.axes is None:
+        raise ValueError("parts are learnt from joined facets; give `learn_stored` their axes")
+    around = fit_surroundings(
+        sample.units[:: -(-len(sample.units) // _AXES_IMAGES)], config.hierarchy
+    )
+    descriptors = [_flat(around.see(one)) for one in sample.units]
     decided = [model.decide(one) for one in sample.units]
     foreground = [one.ravel() > 0.5 for one in decided]
     owner = list(range(len(descriptors)))
     if config.crops and len(sample.names) < _SMALL_SET:
         for number, name in enumerate(sample.names):
-            for one, inside in crops(store, name, model, decided[number], config):
-                descriptors.append(one)
-                foreground.append(inside)
+            for units, inside in crops(store, name, model, decided[number], config):
+                descriptors.append(_flat(around.see(units)))
+                foreground.append(inside.ravel())
                 owner.append(number)
-    return find_parts(
+    book = find_parts(
         np.concatenate(descriptors),
         np.concatenate(foreground),
         np.repeat(owner, [len(one) for one in descriptors]),
@@ -44,6 +73,7 @@ def learn_parts(
         smallest=config.smallest_part,
         seed=config.seed,
     )
+    return PartModel(model.axes, around, book)
 
 
 def crops(
@@ -53,8 +83,8 @@ def crops(
     foreground: np.ndarray,
     config: PartsConfig,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Descriptors (patches, C) and foreground (patches,) bool of random crops of one image and
-    of their mirror images; none where its picture cannot be read.
+    """Descriptors (rows, cols, C) and foreground (rows, cols) bool of random crops of one image
+    and of their mirror images; none where its picture cannot be read.
 
     Args:
         foreground: (rows, cols) of the whole image, above 0.5.
@@ -75,13 +105,13 @@ def crops(
     for view, mask in zip(describe(views, config.extraction()), masks, strict=True):
         at = view.grid.centers_xy().astype(int).clip(0, np.subtract(mask.shape[::-1], 1))
         facets = [view.arrays[name].astype(np.float32) for name in config.arrays]
-        pooled = pool_descriptors(unit(join_facets(facets) @ model.axes), config.pool)
-        found.append((_flat(pooled), mask[at[:, 1], at[:, 0]] > 0.5))
+        inside = mask[at[:, 1], at[:, 0]].reshape(view.grid.shape) > 0.5
+        found.append((unit(join_facets(facets) @ model.axes), inside))
     return found
 
 
-def read_parts(url: str, config: PartsConfig) -> tuple[np.ndarray, PartCodebook]:
-    """Axes and parts of an earlier run.
+def read_parts(url: str, config: PartsConfig) -> PartModel:
+    """The parts of an earlier run.
 
     Raises:
         StorageError: no codebook, or one made from other descriptors.
@@ -92,12 +122,13 @@ def read_parts(url: str, config: PartsConfig) -> tuple[np.ndarray, PartCodebook]
             f"{url} was made from other descriptors: {attributes.get('descriptors')}; these "
             f"settings give {_identity(config)}. Use the codebook's settings"
         )
-    return arrays["axes"], PartCodebook(arrays["centers"])
+    around = Surroundings(config.hierarchy, arrays["bins"])
+    return PartModel(arrays["axes"], around, PartCodebook(arrays["centers"]))
 
 
-def write_parts(url: str, axes: np.ndarray, book: PartCodebook, config: PartsConfig) -> str:
+def write_parts(url: str, parts: PartModel, config: PartsConfig) -> str:
     """Keep what numbers the parts, for later runs."""
-    arrays = {"axes": axes, "centers": book.centers}
+    arrays = {"axes": parts.axes, "bins": parts.around.axes, "centers": parts.book.centers}
     return write_codebook(url, arrays, {"kind": "parts", "descriptors": _identity(config)})
 
 
@@ -107,7 +138,7 @@ def _identity(config: PartsConfig) -> dict[str, str]:
         "model": config.model,
         "weights": config.resolved_weights,
         "facets": facets,
-        "pool": str(config.pool),
+        "hierarchy": str(config.hierarchy),
     }
 
 

@@ -14,15 +14,10 @@ from tasks.foreground import Sample, SetModel, learn_stored
 from tasks.joined import fit_axes
 from tasks.ops.draw import palette
 from tasks.ops.kmeans import assign
-from tasks.ops.parts import (
-    PartCodebook,
-    label_parts,
-    part_energies,
-    part_region,
-    pool_descriptors,
-)
+from tasks.ops.parts import PartCodebook, label_parts, part_energies, part_region
 from tasks.ops.preprocess import to_image_size
-from tasks.part_codebook import learn_parts, read_parts, write_parts
+from tasks.ops.refine import strong_regions
+from tasks.part_codebook import PartModel, learn_parts, read_parts, write_parts
 from tasks.parts_config import PartsConfig
 from tasks.report_pictures import ImageView, SetLook, set_look, write_image
 from tasks.report_records import ClusterRecord, ImageRecord, SetRecord, write_record
@@ -37,7 +32,7 @@ from tasks.set_results import (
 )
 from tasks.sets import ImageSet
 
-CODE = "parts-4"
+CODE = "parts-5"
 CODEBOOK = "codebook.zarr"
 
 
@@ -57,26 +52,26 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
     ) -> tuple[Written, int, int]:
         names = [member.name for member in members]
         known = read_parts(config.codebook, config) if config.codebook else None
-        axes = known[0] if known else fit_axes(opened, names, config)
+        axes = known.axes if known else fit_axes(opened, names, config)
         model, sample = learn_stored(opened, names, config, axes)
-        book = known[1] if known else learn_parts(opened, sample, model, config)
-        write_parts(join(folder, CODEBOOK), axes, book, config)
-        look = _look(sample, model, book) if config.pictures else None
-        written = write_blocks(parts_block, store, members, model, book, look, folder, config)
-        warnings = (*model.warnings, *book.warnings, *written.warnings)
+        parts = known or learn_parts(opened, sample, model, config)
+        write_parts(join(folder, CODEBOOK), parts, config)
+        look = _look(sample, model, parts.book) if config.pictures else None
+        written = write_blocks(parts_block, store, members, model, parts, look, folder, config)
+        warnings = (*model.warnings, *parts.book.warnings, *written.warnings)
         if look is not None:
             record = SetRecord(
                 kind="parts",
                 name=images.name.rpartition("/")[2],
                 images=written.records,
-                clusters=_legend(sample, model, book, look, config),
+                clusters=_legend(sample, model, parts, look),
                 sketches=(),
                 warnings=warnings,
                 settings=config.model_dump(mode="json"),
             )
             write_record(folder, record)
         told = Written(written.records, written.missing, warnings)
-        return told, len(model.clustering.centers), len(book.centers)
+        return told, len(model.clustering.centers), len(parts.book.centers)
 
     return make_once(store, images, out, config, code=CODE, results=["masks", "parts"], work=work)
 
@@ -85,17 +80,17 @@ def parts_block(
     store: str,
     members: Sequence[Member],
     model: SetModel,
-    book: PartCodebook,
+    parts: PartModel,
     look: SetLook | None,
     folder: str,
     config: PartsConfig,
 ) -> Written:
     """Write parts and masks, and the pictures for the report, of some of a set's images."""
     # Colour 0 is the background's in the PNG; the report's overlay leaves 0 uncoloured.
-    colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(len(book.centers))])
+    colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(len(parts.book.centers))])
 
     def write(one: Decided) -> ImageRecord | None:
-        labels = label_image(one, book, config)
+        labels = label_image(one, parts, config)
         mask = f"masks/{one.member.stem}.png"
         write_mask(join(folder, mask), one.mask)
         write_indexed_png(join(folder, f"parts/{one.member.stem}.png"), labels, colours)
@@ -115,14 +110,16 @@ def parts_block(
     return write_each(store, members, model, config, write)
 
 
-def label_image(one: Decided, book: PartCodebook, config: PartsConfig) -> np.ndarray:
+def label_image(one: Decided, parts: PartModel, config: PartsConfig) -> np.ndarray:
     """Part labels (H, W) uint8 of one image: 0 background, 1..K parts."""
-    if not len(book.centers) or not one.mask.any():
+    if not len(parts.book.centers) or not one.mask.any():
         return np.zeros(one.mask.shape, dtype=np.uint8)
     grid = one.image.grid
-    energies = part_energies(pool_descriptors(one.units, config.pool), book)
+    energies = part_energies(parts.around.see(one.units), parts.book)
     pitch = grid.stride[1] * grid.image[0] / grid.resized[0]
-    region = part_region(one.mask, one.soft > 0.5, config.margin * pitch)
+    region = part_region(
+        one.mask, strong_regions(one.soft, config.strongest), config.margin * pitch
+    )
     return label_parts(one.picture, to_image_size(energies, grid), region)
 
 
@@ -132,22 +129,16 @@ def _look(sample: Sample, model: SetModel, book: PartCodebook) -> SetLook:
 
 
 def _legend(
-    sample: Sample, model: SetModel, book: PartCodebook, look: SetLook, config: PartsConfig
+    sample: Sample, model: SetModel, parts: PartModel, look: SetLook
 ) -> tuple[ClusterRecord, ...]:
     """One row for each part, in its colour, counted over the images that the set is learnt from."""
     inside = [model.decide(one) > 0.5 for one in sample.units]
     total = max(sum(int(one.sum()) for one in inside), 1)
-    nearest = [
-        assign(pool_descriptors(one, config.pool), book.centers) if len(book.centers) else None
-        for one in sample.units
-    ]
+    centers = parts.book.centers
+    nearest = [assign(parts.around.see(one), centers) for one in sample.units if len(centers)]
     rows = []
-    for part in range(len(book.centers)):
-        members = [
-            (labels == part) & front
-            for labels, front in zip(nearest, inside, strict=True)
-            if labels is not None
-        ]
+    for part in range(len(centers)):
+        members = [(n == part) & front for n, front in zip(nearest, inside, strict=True)]
         size = sum(int(one.sum()) for one in members)
         bright = sum(float(s[m].sum()) for s, m in zip(sample.saliency, members, strict=True))
         seen = sum(bool(one.any()) for one in members)

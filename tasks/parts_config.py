@@ -1,8 +1,8 @@
 """Settings of part co-segmentation and of dataset clustering."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.config import Config, CosegmentConfig
 
@@ -26,8 +26,9 @@ class PartsConfig(CosegmentConfig):
     smallest_part: float = Field(default=0.05, ge=0, lt=1)
     """Parts below this share of the foreground are dissolved into the others."""
 
-    pool: int = Field(default=7, ge=1)
-    """Descriptors are averaged over this many patches a side before parts are told apart."""
+    hierarchy: int = Field(default=2, ge=0, le=4)
+    """Levels of log-bins: parts are told apart by patches together with their surroundings; 0
+    for patches alone."""
 
     margin: float = Field(default=1.0, ge=0)
     """Parts reach this many patches beyond the mask: landmarks lie on outlines."""
@@ -38,6 +39,15 @@ class PartsConfig(CosegmentConfig):
 
     codebook: str | None = None
     """A codebook.zarr of an earlier run: its parts are found again, under the same numbers."""
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if self.pca is not None and (self.crops or self.codebook):
+            raise ValueError(
+                "with pca, descriptors lie along axes of their store's own; crops and the codebook "
+                "of an earlier run have others. Leave out pca, or both of them"
+            )
+        return self
 
 
 class ClusterConfig(Config):

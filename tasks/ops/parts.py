@@ -1,22 +1,43 @@
 """The common object's parts: the same label for the same part in every image.
 
 Amir et al. 2021, section 4.2: the foreground's descriptors are clustered once more; every pixel
-of it takes the label of the nearest centre, smoothed by a dense CRF.
+of it takes the label of the nearest centre, smoothed by a dense CRF. Clustered are log-binned
+descriptors: what surrounds a patch tells a wheel in front from one behind.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from tasks.ops.consensus import principal_axes
 from tasks.ops.crf import dense_crf
 from tasks.ops.kmeans import assign, elbow_kmeans, kmeans, squared_distances
+from tasks.ops.log_bin import log_bin
 from tasks.ops.patch_grid import unit
 
 _SAMPLE = 20_000  # descriptors that a clustering is trained on
 _RESTARTS = 10
+_CHANNELS = 64  # of a descriptor that its bins keep: the first axes of `tasks.joined`
+_BIN_AXES = 128
+_AXES_PATCHES = 6000  # that the axes of the bins are fitted on
 _CRF_SIDE = 256
 _CRF_SCALE = 20.0  # nats for a unit of squared distance
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Log-binned descriptors of the common kind: levels of bins, and axes (B, C) that keep most of
+    their inner products; B = (1 + 8 `hierarchy`) channels of what `see` is given.
+    """
+
+    hierarchy: int
+    axes: np.ndarray
+
+    def see(self, units: np.ndarray) -> np.ndarray:
+        """Each patch of a map (rows, cols, D) with what surrounds it: (rows, cols, C), unit."""
+        return unit(binned(units, self.hierarchy) @ self.axes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +95,25 @@ def find_parts(
     return PartCodebook(_by_size(points, centers), found)
 
 
-def pool_descriptors(descriptors: np.ndarray, size: int) -> np.ndarray:
-    """Descriptors (rows, cols, C) averaged over `size` x `size` patches, unit length again.
+def binned(units: np.ndarray, hierarchy: int) -> np.ndarray:
+    """Log-bins of a map's leading channels, unit length; the channels alone for hierarchy 0.
 
-    A part is larger than a patch: what surrounds a patch tells a wheel in front from one behind.
-    Beyond the border the outermost patches are repeated.
+    Args:
+        units: (rows, cols, D), along axes of falling weight.
     """
-    if size <= 1:
-        return unit(descriptors)
-    values = np.ascontiguousarray(descriptors, dtype=np.float32)
-    return unit(cv2.blur(values, (size, size), borderType=cv2.BORDER_REPLICATE))
+    leading = unit(units[..., :_CHANNELS])
+    return unit(log_bin(leading, hierarchy)) if hierarchy else leading
+
+
+def fit_surroundings(maps: Sequence[np.ndarray], hierarchy: int) -> Surroundings:
+    """Axes of the bins, from evenly spaced patches of a sample of maps (rows, cols, D)."""
+    each = -(-_AXES_PATCHES // len(maps))
+    sample = []
+    for units in maps:
+        bins = binned(units, hierarchy)
+        flat = bins.reshape(-1, bins.shape[-1])
+        sample.append(flat[:: max(1, len(flat) // each)])
+    return Surroundings(hierarchy, principal_axes(np.concatenate(sample), _BIN_AXES))
 
 
 def part_region(mask: np.ndarray, coarse: np.ndarray, margin: float) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Peak memory and time of co-segmentation and parts over sets of few and of many images.
 
-`python tests/drills/set_memory.py [COUNT ...]` (by default 250, 500 and 1,000): each count in a
+`python tests/drills/set_memory.py [COUNT ...]` (by default 256, 512 and 1,000): each count in a
 process of its own, default settings, on a generated store of three facets and generated
 pictures of 240x180 pixels. Beyond `sample_images` memory must not grow with the set; the exit
 status is 1 where it grows by more than a tenth.
@@ -26,7 +26,11 @@ from tasks.sets import ImageSet
 SIZE, GRID, CHANNELS, KINDS = (240, 180), (31, 41), 384, 12
 
 
-def write_set(folder: Path, count: int) -> tuple[str, ImageSet]:
+def image_names(count: int) -> tuple[str, ...]:
+    return tuple(f"{i:05d}.jpg" for i in range(count))
+
+
+def write_set(folder: Path, count: int) -> None:
     """Pictures with a bright disc, and a store in which the disc's descriptors are alike."""
     config = PartsConfig()
     rng = np.random.default_rng(0)
@@ -37,8 +41,7 @@ def write_set(folder: Path, count: int) -> tuple[str, ImageSet]:
     specs.append(ArraySpec("saliency", ("row", "col"), GRID, "float32"))
     identity = config.identity() | {"patch": 14, "multiple": 14}
     store = DescriptorStore.create_or_open(str(folder / "store"), identity, {"sha256": "0"}, {})
-    names = [f"{i:05d}.jpg" for i in range(count)]
-    refs = [(ImageRef(n, str(folder / n), 1, "v1"), *SIZE, GRID) for n in names]
+    refs = [(ImageRef(n, str(folder / n), 1, "v1"), *SIZE, GRID) for n in image_names(count)]
     axes = rng.normal(size=(KINDS, CHANNELS))
     noise = 0.5 * rng.normal(size=(*GRID, CHANNELS))
     down, right = np.mgrid[: GRID[0], : GRID[1]] / GRID[0]
@@ -59,52 +62,58 @@ def write_set(folder: Path, count: int) -> tuple[str, ImageSet]:
             saliency = np.where(inside, 0.6, 0.05).astype(np.float32)
             writer.append(image.ref, *SIZE, arrays | {"saliency": saliency})
         writer.commit()
-    return str(folder / "store"), ImageSet("discs", tuple(names))
 
 
-def run(what: str, count: int) -> None:
-    """In a process of its own: print seconds and peak bytes of one set."""
+def run(what: str, folder: Path, count: int) -> None:
+    """In a process of its own: print seconds, and peak bytes before and after one set."""
     from tasks.config import CosegmentConfig
     from tasks.cosegment import cosegment_set
     from tasks.parts import parts_set
 
-    with tempfile.TemporaryDirectory(prefix="patchflow-set-") as name:
-        folder = Path(name)
-        store, images = write_set(folder, count)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        started = time.perf_counter()
-        if what == "cosegment":
-            report = cosegment_set(store, images, str(folder / "out"), CosegmentConfig())
-        else:
-            report = parts_set(store, images, str(folder / "out"), PartsConfig())
-        seconds = time.perf_counter() - started
-        if report.missing or report.masks != count:
-            raise RuntimeError(f"{report.masks} masks of {count}, missing {report.missing[:3]}")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps([seconds, before * 1024, peak * 1024]))
+    images = ImageSet("discs", image_names(count))
+    store, out = str(folder / "store"), str(folder / what)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    if what == "cosegment":
+        report = cosegment_set(store, images, out, CosegmentConfig())
+    else:
+        report = parts_set(store, images, out, PartsConfig())
+    seconds = time.perf_counter() - started
+    if report.missing or report.masks != count:
+        raise RuntimeError(f"{report.masks} masks of {count}, missing {report.missing[:3]}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([seconds, before * 1024, peak * 1024]))
+
+
+def alone(*arguments: str) -> str:
+    """This file in another process; the last line that it printed."""
+    command = [sys.executable, __file__, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return (done.stdout.splitlines() or [""])[-1]
 
 
 def main(counts: list[int]) -> int:
-    grown = False
+    peaks: dict[str, dict[int, int]] = {"cosegment": {}, "parts": {}}
     print(f"{'':10} {'images':>7} {'seconds':>8} {'before MB':>10} {'peak MB':>8}")
-    for what in ("cosegment", "parts"):
-        peaks = []
-        for count in counts:
-            command = [sys.executable, __file__, "--run", what, str(count)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            seconds, before, peak = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"{what:10} {count:>7} {seconds:>8.1f} {before / 1e6:>10.0f} {peak / 1e6:>8.0f}",
-                flush=True,
-            )
-            peaks.append(peak)
-        large = [p for p, c in zip(peaks, counts, strict=True) if c >= PartsConfig().sample_images]
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="patchflow-set-") as folder:
+            alone("--write", folder, str(count))
+            for what, found in peaks.items():
+                seconds, before, peak = json.loads(alone("--run", what, folder, str(count)))
+                memory = f"{before / 1e6:>10.0f} {peak / 1e6:>8.0f}"
+                print(f"{what:10} {count:>7} {seconds:>8.1f} {memory}", flush=True)
+                found[count] = peak
+    grown = False
+    for found in peaks.values():
+        large = [peak for count, peak in found.items() if count >= PartsConfig().sample_images]
         grown |= len(large) > 1 and large[-1] > 1.1 * large[0]
     return int(grown)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--run"]:
-        run(sys.argv[2], int(sys.argv[3]))
+    if sys.argv[1:2] == ["--write"]:
+        write_set(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1:2] == ["--run"]:
+        run(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
     else:
-        sys.exit(main([int(text) for text in sys.argv[1:]] or [250, 500, 1000]))
+        sys.exit(main([int(text) for text in sys.argv[1:]] or [256, 512, 1000]))

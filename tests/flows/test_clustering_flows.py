@@ -39,7 +39,7 @@ TINY = {
     "precision": "float32",
 }
 PARTS = PartsConfig(
-    **TINY, also=("4.token",), parts=2, pool=3, margin=0, pictures=False, partition_size=4
+    **TINY, also=("4.token",), parts=2, hierarchy=1, margin=0, pictures=False, partition_size=4
 )
 
 
@@ -155,14 +155,15 @@ def test_crops_bring_mirrored_views_of_the_same_foreground(photos: Path, tmp_pat
     views = crops(opened, names[0], model, left, config)
     assert len(views) == 4  # two crops, each with its mirror image
     for number, (descriptors, inside) in enumerate(views):
-        columns = inside.reshape(7, -1).mean(axis=0)  # the short side has 7 patches
-        assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
+        columns = inside.mean(axis=0)
+        assert_allclose(np.linalg.norm(descriptors, axis=2), 1, atol=1e-5)
         assert (columns[0], columns[-1]) == ((1, 0) if number % 2 == 0 else (0, 1))
-    plain = learn_parts(opened, sample, model, everything)
-    varied = learn_parts(opened, sample, model, config)
-    assert len(varied.centers) == len(plain.centers)
-    assert not np.allclose(varied.centers, plain.centers)
-    assert_array_equal(learn_parts(opened, sample, model, config).centers, varied.centers)
+    plain, varied, again = (
+        learn_parts(opened, sample, model, c).book.centers for c in (everything, config, config)
+    )
+    assert len(varied) == len(plain)
+    assert not np.allclose(varied, plain)
+    assert_array_equal(again, varied)
 
 
 def test_a_codebook_of_other_descriptors_is_refused(photos: Path, tmp_path: Path) -> None:
@@ -176,6 +177,12 @@ def test_a_codebook_of_other_descriptors_is_refused(photos: Path, tmp_path: Path
     with pytest.raises(ExceptionGroup) as caught:
         parts(str(photos / "dogs"), str(tmp_path / "c"), missing)
     assert "holds no codebook" in str(caught.value.exceptions[0])
+
+
+def test_crops_and_codebooks_of_other_axes_are_refused() -> None:
+    for settings in ({"crops": 3}, {"codebook": "codebook.zarr"}):
+        with pytest.raises(ValueError, match="along axes of their store's own"):
+            PartsConfig(pca=64, **settings)
 
 
 def odd_sets(folder: Path) -> None:

@@ -5,14 +5,15 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tasks.ops.kmeans import assign
+from tasks.ops.log_bin import log_bin
 from tasks.ops.parts import (
     PartCodebook,
     crop_boxes,
     find_parts,
+    fit_surroundings,
     label_parts,
     part_energies,
     part_region,
-    pool_descriptors,
 )
 from tasks.ops.patch_grid import unit
 
@@ -93,15 +94,17 @@ def test_labels_follow_colours_inside_the_mask_only() -> None:
     assert set(np.unique(labels)) == {0, 1, 2}
 
 
-def test_pooled_descriptors_are_unit_means_of_the_neighbourhood() -> None:
+def test_surroundings_keep_the_inner_products_of_log_bins() -> None:
     rng = np.random.default_rng(1)
-    descriptors = unit(rng.normal(size=(6, 7, 5)))
-    pooled = pool_descriptors(descriptors, 3)
-    assert_allclose(pooled[2, 4], unit(descriptors[1:4, 3:6].mean(axis=(0, 1))), atol=1e-6)
-    corner = descriptors[[0, 0, 1, 1]][:, [0, 0, 1]]  # the outermost row and column repeated
-    expected = unit((2 * corner[0] + corner[2]).sum(axis=0))
-    assert_allclose(pooled[0, 0], expected, atol=1e-6)
-    assert_allclose(pool_descriptors(descriptors, 1), descriptors, atol=1e-6)
+    maps = [unit(rng.normal(size=(5, 6, 3))) for _ in range(2)]
+    around = fit_surroundings(maps, 2)
+    built = [unit(log_bin(one, 2)).reshape(30, -1) for one in maps]
+    seen = [around.see(one).reshape(30, -1) for one in maps]
+    # 60 patches have at most 51 = 17 x 3 directions: nothing is lost.
+    assert_allclose(seen[0] @ seen[1].T, built[0] @ built[1].T, atol=1e-5)
+    alone = fit_surroundings(maps, 0).see(maps[0]).reshape(30, -1)
+    flat = maps[0].reshape(30, -1)
+    assert_allclose(alone @ alone.T, flat @ flat.T, atol=1e-5)
 
 
 def test_the_region_of_parts_is_wider_by_the_margin() -> None:
