@@ -24,9 +24,6 @@ class MatchConfig(ExtractConfig):
     also: tuple[str, ...] = ("7.token",)
     """Further facets that are joined to the descriptor, each of unit length, e.g. 7.token."""
 
-    dtype: Literal["float16", "float32", "int8"] = "float16"
-    """Type of the stored descriptors; int8 keeps one scale a patch."""
-
     fit: Fit = "square"
     """short or long (that side becomes size, ratio kept), square (ratio lost), pad (long side
     becomes size, padded to a square) or native (no resizing)."""

@@ -119,13 +119,13 @@ def pair(name: str, twice: bool, rounds: int) -> dict[str, object]:
 
 
 def pairs(args: argparse.Namespace) -> None:
-    for name in CASES:
+    for name, (patch, _, size, *_) in CASES.items():
         for twice in (False, True):
-            large = CASES[name][2] > 300 or CASES[name][1] < 7
-            if large and twice:
+            rounds = 1 if size > 300 else min(args.rounds, 3) if patch < 14 else args.rounds
+            if patch < 14 and twice:
                 continue
             job = [sys.executable, __file__, "pair", name, "--threads", str(args.threads)]
-            job += ["--rounds", str(2 if large else args.rounds), *(["--twice"] * twice)]
+            job += ["--rounds", str(rounds), *(["--twice"] * twice)]
             done = subprocess.run(job, capture_output=True, text=True, check=True)
             print(done.stdout.strip().splitlines()[-1], flush=True)
 
