@@ -111,6 +111,7 @@ VIDEO: dict[str, Preset] = {
         settings={
             "model": "vit_giant_patch14_dinov2.lvd142m",
             "weights": "hub",
+            "position_resize": "dinov2",
             "layer": 39,
             "facet": "normed_token",
             "size": 960,
