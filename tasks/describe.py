@@ -207,7 +207,8 @@ class _Span:
         self._began = time.perf_counter()
         self._took = 0.0
         if device.type == "cuda":
-            self._events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
+            # Waiting for one must not keep a core busy: others decode and write meanwhile.
+            self._events = [torch.cuda.Event(enable_timing=True, blocking=True) for _ in range(3)]
             self._events[0].record(torch.cuda.current_stream(device))
 
     def fetch(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +22,13 @@ class Clock(NamedTuple):
 def clock() -> Clock:
     """Now."""
     return Clock(time.time(), time.process_time())
+
+
+def own_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(slots=True)
@@ -58,7 +65,7 @@ class PartitionReport:
     began: Clock = field(default_factory=clock)
     ended: Clock = field(default_factory=clock)
     worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
-    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cores: int = field(default_factory=own_cores)
     stages: StageSeconds = field(default_factory=StageSeconds)
 
 
@@ -102,28 +109,34 @@ class Occupancy(NamedTuple):
 
 def occupancy(reports: Sequence[PartitionReport]) -> Occupancy | None:
     """How busy the stages of a run were; None where nothing was computed."""
-    workers: dict[str, list[PartitionReport]] = defaultdict(list)
-    for report in reports:
-        if not report.raced:
-            workers[report.worker].append(report)
-    spans = {
-        name: (
-            max(r.ended.wall for r in done) - min(r.began.wall for r in done),
-            max(r.ended.cpu for r in done) - min(r.began.cpu for r in done),
-            done[0],
-        )
-        for name, done in workers.items()
-    }
-    wall = sum(seconds for seconds, _, _ in spans.values())
-    if wall <= 0:
+    done = [report for report in reports if not report.raced]
+    workers = _by(done, lambda report: report.worker)
+    walls = {name: _span(found) for name, found in workers.items()}
+    if not done or not all(walls.values()):
         return None
-    done = [report for reports in workers.values() for report in reports]
-    readers = sum(seconds * first.stages.readers for seconds, _, first in spans.values())
-    cores = sum(seconds * first.cores for seconds, _, first in spans.values())
+    readers = sum(walls[name] * found[0].stages.readers for name, found in workers.items())
+    cpu = sum(
+        max(r.ended.cpu for r in found) - min(r.began.cpu for r in found)
+        for found in workers.values()
+    )
+    hosts = _by(done, lambda report: report.worker.partition(":")[0]).values()
     return Occupancy(
-        compute=sum(r.stages.compute for r in done) / wall,
+        compute=sum(r.stages.compute for r in done) / sum(walls.values()),
         fetch=sum(r.stages.fetch for r in done) / readers,
         decode=sum(r.stages.decode for r in done) / readers,
         write=sum(r.stages.write for r in done) / sum(r.seconds for r in done),
-        processor=sum(cpu for _, cpu, _ in spans.values()) / cores,
+        processor=cpu / sum(_span(found) * found[0].cores for found in hosts),
     )
+
+
+def _by(
+    reports: Sequence[PartitionReport], key: Callable[[PartitionReport], str]
+) -> dict[str, list[PartitionReport]]:
+    groups: dict[str, list[PartitionReport]] = defaultdict(list)
+    for report in reports:
+        groups[key(report)].append(report)
+    return groups
+
+
+def _span(reports: Sequence[PartitionReport]) -> float:
+    return max(r.ended.wall for r in reports) - min(r.began.wall for r in reports)

@@ -4,8 +4,9 @@
 
 Cuts `count` pictures of 500x375 pixels out of the photographs in PHOTOS, writes them to WORK as
 JPEG files, plans, and stores their descriptors with the tasks' own function, some partitions at
-a time as the runner has them: in threads, or in processes as Dask's workers are. Prefect itself is left out: it costs milliseconds a
-partition (tests/benchmarks/orchestration.py). Random weights unless --weights says otherwise.
+a time as the runner has them: in threads, or in processes as Dask's workers are. Prefect itself
+is left out: it costs milliseconds a partition (tests/benchmarks/orchestration.py). Random weights
+unless --weights says otherwise.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import shutil
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import peers
@@ -29,7 +31,7 @@ from tasks.config import ExtractConfig
 from tasks.describe import batch_size, model_of, start
 from tasks.extract import write_partition
 from tasks.plan import plan_extraction
-from tasks.stages import PartitionReport, occupancy
+from tasks.stages import PartitionReport, occupancy, own_cores
 
 
 def main() -> None:
@@ -60,22 +62,24 @@ def main() -> None:
     for processes in args.processes:
         for run in range(args.runs):
             url = work / f"store-{processes}-{run}"
-            once(str(folder), str(url), config, processes, args.at_once)
+            once(str(folder), str(url), config, processes, args)
             shutil.rmtree(url)
 
 
-def once(folder: str, url: str, config: ExtractConfig, processes: int, at_once: int) -> None:
+def once(
+    folder: str, url: str, config: ExtractConfig, processes: int, args: argparse.Namespace
+) -> None:
     started = time.perf_counter()
     made = plan_extraction(list_images(folder), folder, url, config)
     planned = time.perf_counter() - started
-    with workers(processes, at_once, made.config) as pool:
+    with workers(processes, args.at_once, args.gpus, made.config) as pool:
         started = time.perf_counter()
         count = len(made.partitions)
         reports = list(pool.map(one, [url] * count, made.partitions, [made.config] * count))
         seconds = time.perf_counter() - started
     stored = sum(report.stored for report in reports)
     size = sum(file.stat().st_size for file in Path(url).rglob("*") if file.is_file())
-    how = f"{processes} processes" if processes else f"{at_once} threads"
+    how = f"{processes} processes, {args.gpus} device" if processes else f"{args.at_once} threads"
     print(
         f"{how}: plan {planned:.1f} s; {stored} images in {seconds:.2f} s: "
         f"{stored / seconds:.1f} images/s, {size / seconds / 1e6:.0f} MB/s to disk"
@@ -83,19 +87,32 @@ def once(folder: str, url: str, config: ExtractConfig, processes: int, at_once: 
     print(occupancy(reports).line, f"; peak host {peers.own_peak() / 1e9:.2f} GB", flush=True)
 
 
-def workers(processes: int, at_once: int, config: ExtractConfig) -> Executor:
+def workers(processes: int, at_once: int, gpus: int, config: ExtractConfig) -> Executor:
     """Threads of this process, or processes that share its device as Dask's workers do, ready."""
     if processes == 0:
         warm(config)
         return ThreadPoolExecutor(at_once)
-    share = max(1, (os.cpu_count() or 1) // processes)
+    share = max(1, own_cores() // processes)
     os.environ["OMP_NUM_THREADS"] = str(share)
+    context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=warm, initargs=(config,)
+        processes, context, initializer=take_device, initargs=(config, context.Value("i", 0), gpus)
     )
     # The last worker is ready when as many naps as there are workers have overlapped.
     list(pool.map(time.sleep, [2.0] * processes))
     return pool
+
+
+# Which device this process works on.
+_DEVICE: list[str] = []
+
+
+def take_device(config: ExtractConfig, taken: Any, gpus: int) -> None:
+    """Workers share the GPUs evenly."""
+    with taken.get_lock():
+        number, taken.value = taken.value, taken.value + 1
+    _DEVICE.append(f"cuda:{number % gpus}" if config.device == "cuda" else config.device)
+    warm(config.replace(device=_DEVICE[0]))
 
 
 def warm(config: ExtractConfig) -> None:
@@ -106,6 +123,8 @@ def warm(config: ExtractConfig) -> None:
 
 
 def one(url: str, partition: Partition, config: ExtractConfig) -> PartitionReport:
+    if _DEVICE:
+        config = config.replace(device=_DEVICE[0])
     return write_partition(DescriptorStore.open(url), partition, config)
 
 
@@ -135,6 +154,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--partition-size", type=int, default=256)
     parser.add_argument("--at-once", type=int, default=4, help="partitions, in threads")
     parser.add_argument("--processes", type=int, nargs="+", default=[0], help="instead of threads")
+    parser.add_argument("--gpus", type=int, default=1, help="that processes share")
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()

@@ -73,13 +73,14 @@ def report(worker: str, began: float, ended: float, **stages: float) -> Partitio
 def test_occupancy_by_hand() -> None:
     # Two partitions at once in one process for 10 s; another process for 10 s.
     reports = [
-        report("a", 0, 10, fetch=4, decode=8, compute=5, write=4),
-        report("a", 0, 10, fetch=4, decode=8, compute=3, write=2),
-        report("b", 0, 10, fetch=8, decode=8, compute=4, write=3),
+        report("one:1", 0, 10, fetch=4, decode=8, compute=5, write=4),
+        report("one:1", 0, 10, fetch=4, decode=8, compute=3, write=2),
+        report("one:2", 0, 10, fetch=8, decode=8, compute=4, write=3),
     ]
     found = occupancy(reports)
-    # 20 worker seconds, 80 reader seconds, 40 core seconds, 30 seconds of partitions.
-    assert found == Occupancy(compute=0.6, fetch=0.2, decode=0.3, write=0.3, processor=0.25)
+    # 20 worker seconds, 80 reader seconds, 30 seconds of partitions; two processes that
+    # used 5 seconds each share the 20 core seconds of one host.
+    assert found == Occupancy(compute=0.6, fetch=0.2, decode=0.3, write=0.3, processor=0.5)
     assert found.slowest == "compute"
     assert found.line.startswith("slowest stage: compute (busy: compute 60 %, fetch 20 %")
     assert occupancy([]) is None
