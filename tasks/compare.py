@@ -1,7 +1,7 @@
 """Two results of one benchmark side by side, and which differences are more than noise."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,17 @@ from storage.results import read_json
 from tasks.ops.bootstrap import Samples, percentile_interval, resample, statistic
 from tasks.scores import SCHEMA, Explained, explain, samples_of
 
+# A bootstrap over fewer items takes chance for certainty.
+_FEWEST = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One score of both results.
 
     low, high: 95 % interval of second - first, None where it cannot be told. beyond_noise:
-    it leaves 0 out. by: how: ``paired`` over the items that both have, or ``intervals`` of
-    each result by itself, which finds less.
+    it leaves 0 out; None where that cannot be told. by: how: ``paired`` over the items that both
+    have, or ``intervals`` of each result by itself, which finds less; or why not.
     """
 
     name: str
@@ -28,7 +31,7 @@ class Difference:
     low: float | None = None
     high: float | None = None
     beyond_noise: bool | None = None
-    by: str = ""
+    by: str = "no interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,8 @@ def _paired(
             continue
         draws = resample(values[1], how.kind) - resample(values[0], how.kind)
         low, high = percentile_interval(draws)[:, 0].tolist()
-        clear = bool(low > 0 or high < 0)
-        found[name] = Difference(name, before, after, after - before, low, high, clear, "paired")
+        numbers = name, before, after, after - before, low, high
+        found[name] = _judged(Difference(*numbers, by="paired"), len(shared))
     return found
 
 
@@ -144,9 +147,15 @@ def _by_intervals(name: str, one: Mapping[str, Any], two: Mapping[str, Any]) -> 
     if None in spans:
         return Difference(name, before, after, after - before)
     (low, high), (other_low, other_high) = spans
-    least, most = other_low - high, other_high - low
-    clear = bool(least > 0 or most < 0)
-    return Difference(name, before, after, after - before, least, most, clear, "intervals")
+    numbers = name, before, after, after - before, other_low - high, other_high - low
+    return _judged(Difference(*numbers, by="intervals"), min(len(one["items"]), len(two["items"])))
+
+
+def _judged(difference: Difference, items: int) -> Difference:
+    """With the verdict on its interval, where there are enough items to trust it."""
+    if items < _FEWEST or difference.low is None or difference.high is None:
+        return replace(difference, by=f"fewer than {_FEWEST} items")
+    return replace(difference, beyond_noise=difference.low > 0 or difference.high < 0)
 
 
 def _conditions(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import click
 from flows.command import sentences
 from flows.terminal import json_option, print_done, terminal
 
+_VERDICTS = {True: "beyond noise", False: "within noise"}
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -73,7 +75,7 @@ def compare(first: str, second: str, debug: bool) -> None:
                 f"{100 * d.second:.2f}",
                 f"{100 * d.difference:+.2f}",
                 "" if d.low is None else f"{100 * d.low:+.2f} to {100 * (d.high or 0):+.2f}",
-                _verdict(d.beyond_noise),
+                d.by if d.beyond_noise is None else _VERDICTS[d.beyond_noise],
             )
             for d in found.differences
         ]
@@ -85,12 +87,6 @@ def compare(first: str, second: str, debug: bool) -> None:
             )
         click.echo()
     print_done(found.line, f"A: {first}, B: {second}", ())
-
-
-def _verdict(beyond_noise: bool | None) -> str:
-    if beyond_noise is None:
-        return "no interval"
-    return "beyond noise" if beyond_noise else "within noise"
 
 
 def _main(settings: dict[str, Any]) -> dict[str, Any]:

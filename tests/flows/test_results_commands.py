@@ -54,7 +54,7 @@ def test_compare_says_what_is_beyond_noise(tmp_path: Path) -> None:
     for name, score in (("a", 0.25), ("b", 0.75)):
         write_scores(
             str(tmp_path / name),
-            Scores({"j": score}, {}, {"x": {"j": score}, "y": {"j": score}}, {"name": "w"}),
+            Scores({"j": score}, {}, {f"{i}": {"j": score} for i in range(10)}, {"name": "w"}),
             benchmark="davis2016",
             preset=None if name == "a" else "dino-davis480",
             settings={"layer": 6 if name == "a" else 11},

@@ -66,6 +66,15 @@ def test_only_shared_items_are_paired(tmp_path: Path) -> None:
     assert by_name(found).difference == pytest.approx(0.1)
 
 
+def test_a_handful_of_items_proves_nothing(tmp_path: Path) -> None:
+    few = dict(zip(ITEMS[26:35], NOISE, strict=False))
+    first = record(tmp_path / "a", few)
+    second = record(tmp_path / "b", {item: value + 0.1 for item, value in few.items()})
+    difference = by_name(compare_metrics(first, second))
+    assert (difference.beyond_noise, difference.by) == (None, "fewer than 10 items")
+    assert difference.low == pytest.approx(0.1)
+
+
 def test_other_items_are_compared_by_intervals(tmp_path: Path) -> None:
     first = record(tmp_path / "a", dict(zip(ITEMS, 0.2 * NOISE, strict=True)), precision=0.5)
     others = {f"{item}x": 0.8 + 0.2 * value for item, value in zip(ITEMS, NOISE, strict=True)}
