@@ -1,18 +1,36 @@
-"""The way through one video: forward from the first given mask, then backward from it."""
+"""The way through one video: forward from the first given mask, then backward from it.
 
+Frames are read and described ahead of the propagation, masks are decided and written behind it.
+"""
+
+import os
 from collections.abc import Callable, Iterator
-from itertools import islice
+from contextlib import closing
+from functools import partial
+from itertools import chain, islice
+from typing import NamedTuple
+
+from torch import Tensor
 
 from storage.videos import Clip, Frame, read_frames
+from tasks.clip_ahead import Behind, ahead
+from tasks.clip_descriptors import describer_of, pixels_of
 from tasks.clip_state import ClipState, save_state
 from tasks.given_masks import GivenMasks, check_shape
 from tasks.propagator import FrameMask, Propagator
 from tasks.video_config import PropagateConfig
 
 _CHUNK = 64  # frames in memory while a video is read backwards
+_DEPTH = 2  # frames that are read, and as many that are described, ahead
 
 Sink = Callable[[Frame, FrameMask], None]
 Missing = list[tuple[str, str]]
+
+
+class _Decided(NamedTuple):
+    frame: int
+    areas: tuple[float, ...]
+    confidence: float
 
 
 def run_clip(
@@ -26,98 +44,124 @@ def run_clip(
     """Decide every frame's mask and hand it to `sink`; returns (name, problem) of broken frames.
 
     Frames that `state` holds already are only read again where they are still needed as
-    context; after every `config.checkpoint` frames the state is saved below `folder`.
+    context; after every `config.checkpoint` frames the state is saved below `folder`. `sink` is
+    called from several threads, each frame once.
     """
-    missing: Missing = []
     start = min(given.by_frame)
-    ahead: Propagator | None = None
-    for frame in _onward(clip, start, given, state):
-        if frame.pixels is None:
-            missing.append((frame.name, frame.problem or "unreadable"))
-            continue
-        ahead = ahead or _propagator(frame, given, config)
-        if frame.index <= state.done:
-            _recall(ahead, frame, given, state)
-            continue
-        sink(frame, _record(ahead, frame, given, state))
-        state.done = frame.index
-        if frame.index % config.checkpoint == 0:
-            _save(ahead, state, folder)
+    if state.back is None:
+        _go(_onward(clip, start, state), clip, given, config, state, folder, sink)
+        state.turn(start)
     if start > 0:
-        _backward(clip, start, given, config, state, sink, missing)
-    return missing
+        _go(_backward(clip, start, state), clip, given, config, state, folder, sink)
+    return sorted(state.missing.items())
 
 
-def _backward(
+def _go(
+    frames: Iterator[Frame],
     clip: Clip,
-    start: int,
     given: GivenMasks,
     config: PropagateConfig,
     state: ClipState,
+    folder: str,
     sink: Sink,
-    missing: Missing,
 ) -> None:
-    back: Propagator | None = None
-    for frame in _reversed(clip, start + 1):
-        if frame.pixels is None:
-            if frame.index < start:
-                missing.append((frame.name, frame.problem or "unreadable"))
-            continue
-        if back is None:
-            back = _propagator(frame, given, config)
-            if frame.index in given.by_frame:
-                back.give(frame.index, frame.pixels, given.by_frame[frame.index])
-                continue
-        sink(frame, _record(back, frame, given, state))
-
-
-def _propagator(frame: Frame, given: GivenMasks, config: PropagateConfig) -> Propagator:
-    if frame.pixels is None:
-        raise RuntimeError("a frame without pixels cannot begin a video")
-    height, width = frame.pixels.shape[:2]
-    check_shape(given, width, height)
-    return Propagator(config, width, height, given.numbers)
-
-
-def _record(way: Propagator, frame: Frame, given: GivenMasks, state: ClipState) -> FrameMask:
-    if frame.pixels is None:
-        raise RuntimeError("a frame without pixels has no mask")
-    known = given.by_frame.get(frame.index)
-    if known is not None:
-        found = way.give(frame.index, frame.pixels, known)
-    elif way.memory.frames:
-        found = way.follow(frame.index, frame.pixels)
-    else:
-        # The frame with the given mask was broken: its mask serves for the next one.
-        found = way.give(frame.index, frame.pixels, given.by_frame[min(given.by_frame)])
-    state.areas[frame.index] = found.areas
-    state.confidence[frame.index] = found.confidence
-    return found
-
-
-def _recall(way: Propagator, frame: Frame, given: GivenMasks, state: ClipState) -> None:
-    if frame.pixels is None:
+    """One direction. What is done already comes first, as context."""
+    frames = _readable(frames, state)
+    first = next(frames, None)
+    if first is None:
         return
-    if frame.index in given.by_frame:
-        way.give(frame.index, frame.pixels, given.by_frame[frame.index])
-    elif frame.index in state.labels:
-        way.restore(frame.index, frame.pixels, state.labels[frame.index])
+    height, width = pixels_of(first).shape[:2]
+    check_shape(given, width, height)
+    way = Propagator(config, describer_of(config, clip, first), given.numbers)
+    read = ahead(chain([first], frames), _DEPTH)
+    described = ahead(((frame, way.describe(frame)) for frame in read), _DEPTH)
+    with closing(described), Behind(partial(_note, state), _threads()) as behind:
+        for frame, descriptors in described:
+            mask = given.by_frame.get(frame.index)
+            if mask is None and not way.memory.frames:
+                # The frame with the given mask was broken: its mask serves for the next one.
+                mask = given.by_frame[min(given.by_frame)]
+            if state.has(frame.index):
+                if mask is not None:
+                    way.give(frame.index, descriptors, mask)
+                else:
+                    way.restore(frame.index, descriptors, state.labels[frame.index])
+                continue
+            if mask is not None:
+                way.give(frame.index, descriptors, mask)
+                behind.submit(partial(_finish, frame, partial(way.known, mask), sink))
+            else:
+                behind.submit(partial(_finish, frame, _decision(way, frame, descriptors), sink))
+            state.advance(frame.index)
+            if frame.index % config.checkpoint == 0:
+                behind.drain()
+                _save(way, state, folder)
+        behind.drain()
+
+
+def _threads() -> int:
+    """Threads that decide masks: one on a small machine, where describing needs the cores."""
+    return max(1, min(8, (os.cpu_count() or 1) // 2))
+
+
+def _decision(way: Propagator, frame: Frame, descriptors: Tensor) -> Callable[[], FrameMask]:
+    return partial(way.decide, pixels_of(frame), way.follow(frame.index, descriptors))
+
+
+def _finish(frame: Frame, decide: Callable[[], FrameMask], sink: Sink) -> _Decided:
+    found = decide()
+    sink(frame, found)
+    return _Decided(frame.index, found.areas, found.confidence)
+
+
+def _note(state: ClipState, decided: _Decided) -> None:
+    state.areas[decided.frame] = decided.areas
+    state.confidence[decided.frame] = decided.confidence
 
 
 def _save(way: Propagator, state: ClipState, folder: str) -> None:
+    state.anchors = tuple(f.number for f in way.memory.given)
     state.labels = {f.number: f.labels.cpu().numpy() for f in way.memory.recent}
     save_state(folder, state)
 
 
-def _onward(clip: Clip, start: int, given: GivenMasks, state: ClipState) -> Iterator[Frame]:
+def _readable(frames: Iterator[Frame], state: ClipState) -> Iterator[Frame]:
+    """Frames that could be read; of the others the problem is noted."""
+    for frame in frames:
+        if frame.pixels is not None:
+            yield frame
+        else:
+            state.missing[frame.name] = frame.problem or "unreadable"
+
+
+def _onward(clip: Clip, start: int, state: ClipState) -> Iterator[Frame]:
     """Frames from `start` on; of those that are done, only what the context needs."""
-    if state.done < 0:
+    if state.done is None:
         yield from read_frames(clip, start)
         return
+    yield from _anchors(clip, state)
     first = min(state.labels, default=state.done + 1)
-    for index in sorted(i for i in given.by_frame if i < first):
+    yield from (f for f in read_frames(clip, first) if _wanted(f, state))
+
+
+def _backward(clip: Clip, start: int, state: ClipState) -> Iterator[Frame]:
+    """The frame `start`, which is done, or what else the context needs, then those before it."""
+    if state.anchors:
+        yield from _anchors(clip, state)
+    else:
+        yield next(read_frames(clip, start))
+    last = max(state.labels, default=start if state.back is None else state.back)
+    yield from (f for f in _reversed(clip, last + 1) if _wanted(f, state))
+
+
+def _anchors(clip: Clip, state: ClipState) -> Iterator[Frame]:
+    for index in state.anchors:
         yield next(read_frames(clip, index))
-    yield from read_frames(clip, first)
+
+
+def _wanted(frame: Frame, state: ClipState) -> bool:
+    """Whether a frame is still to be done, or was done and is needed as context."""
+    return frame.index in state.labels or not state.has(frame.index)
 
 
 def _reversed(clip: Clip, stop: int) -> Iterator[Frame]:

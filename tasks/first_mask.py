@@ -17,6 +17,7 @@ from tasks.ops.motion import own_motion, salient_and_moving
 from tasks.ops.patch_grid import unit
 from tasks.ops.preprocess import to_image_size
 from tasks.ops.refine import refine
+from tasks.ops.video_masks import separate
 from tasks.ops.voting import soft_foreground, vote_salient
 from tasks.video_config import PropagateConfig
 
@@ -60,10 +61,12 @@ def salient_masks(clip: Clip, config: PropagateConfig) -> tuple[GivenMasks, tupl
         raise StorageError(
             f"{clip.url}: nothing in it stands out as an object. Give a mask with --mask."
         )
-    digest = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
+    labels = separate(mask, config.objects)
+    digest = hashlib.sha256(labels.tobytes()).hexdigest()
     note = f"no mask given: followed what is salient in frame {sample[best].name}"
-    masks = {sample[best].number: mask.astype(np.uint8)}
-    return GivenMasks(masks, (1,), VOC_PALETTE.copy(), digest), (note,)
+    numbers = tuple(range(1, int(labels.max()) + 1))
+    given = GivenMasks({sample[best].number: labels}, numbers, VOC_PALETTE.copy(), digest)
+    return given, (note,)
 
 
 def _settings(config: PropagateConfig) -> ExtractConfig:

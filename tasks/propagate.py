@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from prefect import task
 
-from storage.files import exists, join
+from storage.files import exists, join, list_folder
 from storage.results import write_csv, write_indexed_png
 from storage.videos import Clip, Frame, list_clips, open_clip
+from tasks.clip_descriptors import open_store, with_store
 from tasks.clip_pictures import leave_pictures
 from tasks.clip_run import run_clip
 from tasks.clip_state import ClipState, drop_state, load_state
 from tasks.config import EXECUTION_FIELDS
 from tasks.faults import STORAGE_RETRIES
-from tasks.first_mask import salient_masks
 from tasks.given_masks import GivenMasks, read_given
 from tasks.propagator import FrameMask
 from tasks.reuse import finished, mark_finished
 from tasks.video_config import PropagateConfig
 
-CODE = "propagate-1"  # part of every result's key: raise it when the maths or the files change
+CODE = "propagate-2"  # part of every result's key: raise it when the maths or the files change
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
     A clip that an equal run finished is left alone; one that was interrupted goes on.
     """
     started = time.perf_counter()
+    config = with_store(config)
     clip = open_clip(job.clip)
     if job.limit is not None and clip.images:
         clip = replace(
@@ -84,7 +85,8 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
         )
     given, warnings = _given(clip, job.mask, config)
     key = _key(clip, given, config)
-    if (earlier := finished(job.folder, key, ClipReport)) is not None:
+    earlier = finished(job.folder, key, ClipReport)
+    if earlier is not None and _masks_in(job.folder) >= earlier.frames:
         return replace(earlier, reused=True)
     state = load_state(job.folder, key)
 
@@ -110,21 +112,29 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
     return report
 
 
+def _masks_in(folder: str) -> int:
+    return len(list_folder(join(folder, "masks")))
+
+
 def _given(
     clip: Clip, mask: str | None, config: PropagateConfig
 ) -> tuple[GivenMasks, tuple[str, ...]]:
     if mask is not None:
         return read_given(mask, clip), ()
+    # It brings scikit-learn along, 140 MB that a given mask does not need.
+    from tasks.first_mask import salient_masks
+
     return salient_masks(clip, config)
 
 
 def _key(clip: Clip, given: GivenMasks, config: PropagateConfig) -> str:
     """Digest of everything that the masks depend on."""
-    left_out = set(EXECUTION_FIELDS) | config.fields_of_execution
+    left_out = set(EXECUTION_FIELDS) | config.fields_of_execution | {"store"}
     content = {
         "code": CODE,
         "clip": [(ref.name, ref.bytes, ref.version) for ref in clip.images] or clip.url,
         "masks": given.digest,
+        "store": None if config.store is None else open_store(config).config_digest,
         "config": config.model_dump(mode="json", exclude=left_out)
         | {"weights": config.resolved_weights},
     }

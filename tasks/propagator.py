@@ -1,18 +1,17 @@
 """One video's state: describe a frame, carry the labels on, decide the mask."""
 
-import threading
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.describe import grid_of, model_of
+from storage.videos import Frame
+from tasks.clip_descriptors import Describer
 from tasks.ops.label_memory import LabelMemory, Remembered
 from tasks.ops.label_propagation import plan_windows, propagate_labels
 from tasks.ops.label_tiles import TileLayout, cut_tiles, lay_tiles, reduce_labels
 from tasks.ops.pca import fit_axes
-from tasks.ops.preprocess import to_batch, to_canvas
 from tasks.ops.video_masks import (
     decide_by_area,
     decide_by_range,
@@ -20,11 +19,7 @@ from tasks.ops.video_masks import (
     refine_labels,
     to_frame,
 )
-from tasks.ops.vit import extract_facets
-from tasks.ops.vit_shifted import extract_shifted
 from tasks.video_config import PropagateConfig
-
-_COMPUTE = threading.Lock()  # one forward pass at a time, as in `tasks.describe`
 
 
 class FrameMask(NamedTuple):
@@ -43,40 +38,53 @@ class FrameMask(NamedTuple):
 class Propagator:
     """Carries the masks of `numbers` through the frames of one video, in either direction.
 
-    All frames are resized to the canvas of the first, `width` x `height` pixels.
+    A frame is described (`describe`), then its labels are given or carried on (`give`,
+    `follow`), then its mask is decided (`decide`). Each of the three may run in a thread of its
+    own, each on one frame after the other; only the middle one waits for the frame before.
     """
 
     def __init__(
-        self, config: PropagateConfig, width: int, height: int, numbers: tuple[int, ...]
+        self, config: PropagateConfig, describer: Describer, numbers: tuple[int, ...]
     ) -> None:
         self.config = config
         self.numbers = numbers
-        self.model = model_of(config)
-        self.grid = grid_of(config, self.model.patch, width, height)
-        self.layout = _layout(config, self.grid.shape, self.grid.stride)
+        self.describer = describer
+        grid = describer.grid
+        self.layout = _layout(config, grid.shape, grid.stride)
         # The radius counts patches; a finer stride looks as far in pixels.
-        steps = [round(config.radius * self.model.patch / s) for s in self.grid.stride]
+        steps = [round(config.radius * grid.patch / s) for s in grid.stride]
         self.windows = plan_windows(
-            *self.grid.shape,
+            *grid.shape,
             radius=(steps[0], steps[1]),
             neighbourhood=config.neighbourhood,
-            device=self.model.device,
+            # A GPU is kept waiting by many small products, a core wastes time on large ones.
+            tile=8 if describer.device == "cpu" else 32,
+            device=describer.device,
         )
+        # A GPU multiplies half precision ten times as fast; 0.0005 of a cosine decide nothing.
+        self.dtype = torch.float32 if describer.device == "cpu" else torch.float16
         self.axes: Tensor | None = None
         self.memory = LabelMemory(config.recent)
 
-    def give(self, index: int, frame: np.ndarray, labels: np.ndarray) -> FrameMask:
+    def describe(self, frame: Frame) -> Tensor:
+        """(rows, cols, D) unit descriptors of a frame: float32, on a GPU float16."""
+        joined = self.describer(frame)
+        if self.config.channels is None:
+            return self._unit(joined)
+        if self.axes is None:
+            sample = joined.flatten(0, 1).cpu().numpy()
+            count = min(self.config.channels, *sample.shape)
+            self.axes = torch.from_numpy(fit_axes(sample, count).axes.copy()).to(joined.device)
+        return self._unit(joined @ self.axes)
+
+    def give(self, index: int, descriptors: Tensor, labels: np.ndarray) -> None:
         """Take a known mask, (H, W) object numbers of any size, for frame `index`."""
-        descriptors = self.describe(frame)
         raster = reduce_labels(one_hot(labels, self.numbers), self.layout)
         tiles = cut_tiles(torch.from_numpy(raster), self.layout)
         self._remember(index, descriptors, tiles, given=True)
-        areas = tuple(float((labels == n).mean()) for n in self.numbers)
-        return FrameMask(labels, areas, 1.0)
 
-    def follow(self, index: int, frame: np.ndarray) -> FrameMask:
-        """The mask of the next frame, from the frames before it."""
-        descriptors = self.describe(frame)
+    def follow(self, index: int, descriptors: Tensor) -> Tensor:
+        """Labels of the next frame, from the frames before it: (rows, cols, K * tile) float32."""
         known = self.memory.frames
         tiles = propagate_labels(
             descriptors,
@@ -87,45 +95,33 @@ class Propagator:
             temperature=self.config.temperature,
         )
         self._remember(index, descriptors, tiles)
-        return self._decide(frame, tiles)
+        return tiles
 
-    def describe(self, frame: np.ndarray) -> Tensor:
-        """(rows, cols, D) float32 unit descriptors of a frame (H, W, 3) uint8."""
-        config, model = self.config, self.model
-        canvas = to_canvas(frame, self.grid, config.interpolation)
-        batch = to_batch([canvas], model.mean, model.std)
-        batch = batch.to(model.device, getattr(torch, model.precision))
-        requests = list(config.arrays.values())
-        how = config.resolved_position_resize
-        with _COMPUTE, torch.inference_mode():
-            if config.passes == "shifted":
-                facets = extract_shifted(
-                    model.module,
-                    batch,
-                    requests,
-                    patch=model.patch,
-                    stride=config.strides,
-                    position_resize=how,
-                )
-            else:
-                facets = extract_facets(
-                    model.module, batch, requests, stride=config.strides, position_resize=how
-                ).facets
-            parts = [_unit(facets[request][0].float()) for request in requests]
-            return self._project(torch.cat(parts, dim=-1))
+    def restore(self, index: int, descriptors: Tensor, labels: np.ndarray) -> None:
+        """Remember a frame that was done in an earlier run, with the labels it had then."""
+        self._remember(index, descriptors, torch.from_numpy(labels))
 
-    def restore(self, index: int, frame: np.ndarray, labels: np.ndarray) -> None:
-        """Remember a frame that was done in an earlier run, with its soft `labels`."""
-        self._remember(index, self.describe(frame), torch.from_numpy(labels))
+    def decide(self, frame: np.ndarray, tiles: Tensor) -> FrameMask:
+        """The mask of a frame (H, W, 3) uint8 from its labels."""
+        height, width = frame.shape[:2]
+        plain = self.config.labels == "patch"
+        raster = lay_tiles(tiles, self.layout).cpu().numpy()
+        soft = refine_labels(frame, to_frame(raster, width, height), self.config.refinement)
+        decided = decide_by_range if plain else decide_by_area
+        labels = decided(soft, self.numbers)
+        inside = labels > 0
+        sure = float(soft[1:].max(axis=0)[inside].mean()) if inside.any() else 0.0
+        return FrameMask(labels, self._areas(labels), sure)
 
-    def _project(self, joined: Tensor) -> Tensor:
-        if self.config.channels is None:
-            return _unit(joined)
-        if self.axes is None:
-            sample = joined.flatten(0, 1).cpu().numpy()
-            count = min(self.config.channels, *sample.shape)
-            self.axes = torch.from_numpy(fit_axes(sample, count).axes.copy()).to(joined.device)
-        return _unit(joined @ self.axes)
+    def known(self, labels: np.ndarray) -> FrameMask:
+        """What a frame with a given mask comes to."""
+        return FrameMask(labels, self._areas(labels), 1.0)
+
+    def _unit(self, values: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(values, dim=-1).to(self.dtype)
+
+    def _areas(self, labels: np.ndarray) -> tuple[float, ...]:
+        return tuple(float((labels == n).mean()) for n in self.numbers)
 
     def _remember(
         self, index: int, descriptors: Tensor, tiles: Tensor, *, given: bool = False
@@ -133,25 +129,9 @@ class Propagator:
         labels = tiles.to(descriptors.device, torch.float16)
         self.memory.add(Remembered(index, descriptors, labels), given=given)
 
-    def _decide(self, frame: np.ndarray, tiles: Tensor) -> FrameMask:
-        height, width = frame.shape[:2]
-        plain = self.config.labels == "patch"
-        raster = lay_tiles(tiles, self.layout).cpu().numpy()
-        soft = refine_labels(frame, to_frame(raster, width, height), self.config.refinement)
-        decide = decide_by_range if plain else decide_by_area
-        labels = decide(soft, self.numbers)
-        areas = tuple(float((labels == n).mean()) for n in self.numbers)
-        inside = labels > 0
-        sure = float(soft[1:].max(axis=0)[inside].mean()) if inside.any() else 0.0
-        return FrameMask(labels, areas, sure)
-
 
 def _layout(config: PropagateConfig, grid: tuple[int, int], stride: tuple[int, int]) -> TileLayout:
     if config.labels == "patch":
         return TileLayout(*grid, (1, 1))
     # A sample for every two pixels: finer than any border that the descriptors can tell.
     return TileLayout(*grid, (max(1, -(-stride[0] // 2)), max(1, -(-stride[1] // 2))))
-
-
-def _unit(values: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(values, dim=-1)

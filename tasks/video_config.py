@@ -34,6 +34,10 @@ class PropagateConfig(ExtractConfig):
     """How a stride below the patch is reached: shifted (several passes, linear cost) or strided
     (one pass with more tokens)."""
 
+    store: str | None = None
+    """A store of the frames' descriptors, from `patchflow extract FRAMES STORE`: they are read,
+    not computed, and its model, layer, facets, stride and size hold."""
+
     size: int = Field(default=480, ge=1)
     """Side in pixels that frames are resized to; see fit."""
 
@@ -61,6 +65,9 @@ class PropagateConfig(ExtractConfig):
 
     refinement: MaskRefinement = "colour"
     """How masks are fitted to the frame's edges: colour or none."""
+
+    objects: int = Field(default=1, ge=1, le=254)
+    """Where no mask is given: most objects that are told apart, if they do not touch."""
 
     checkpoint: int = Field(default=25, ge=1)
     """Frames after which the state is saved, so that a long video can go on where it stopped."""

@@ -141,32 +141,34 @@ def propagate_labels(
         ValueError: no context, shapes that do not fit the plan, top_k < 1, temperature <= 0.
     """
     _check(query, context, labels, plan, top_k, temperature)
-    known = torch.stack(list(labels))
+    first = labels[0]
     out = torch.empty(
-        (plan.rows, plan.cols, known.shape[-1]), dtype=_computed(known.dtype), device=known.device
+        (plan.rows, plan.cols, first.shape[-1]), dtype=_computed(first.dtype), device=first.device
     )
     for tile in plan.tiles:
-        out[tile.rows, tile.cols] = _propagate_tile(query, context, known, tile, top_k, temperature)
+        mixed = _propagate_tile(query, context, labels, tile, top_k, temperature)
+        out[tile.rows, tile.cols] = mixed
     return out
 
 
 def _propagate_tile(
     query: Tensor,
     context: Sequence[Tensor],
-    known: Tensor,
+    labels: Sequence[Tensor],
     tile: _Tile,
     top_k: int,
     temperature: float,
 ) -> Tensor:
-    dtype = _computed(known.dtype)
+    dtype = _computed(labels[0].dtype)
     ours = query[tile.rows, tile.cols]
     seen = torch.stack([frame[tile.context_rows, tile.context_cols] for frame in context])
     cosines = ours.flatten(0, 1) @ seen.flatten(0, 2).T
     cosines.unflatten(1, (len(context), -1)).masked_fill_(tile.outside[:, None], -torch.inf)
     best, places = _largest(cosines, min(top_k, cosines.shape[1]))
     weights = torch.softmax(best.to(dtype) / temperature, dim=1)
-    labels = known[:, tile.context_rows, tile.context_cols].flatten(0, 2)
-    mixed = torch.bmm(weights[:, None], labels[places].to(dtype))[:, 0]
+    # All frames' labels at once would be the largest array of a video's state.
+    theirs = torch.stack([frame[tile.context_rows, tile.context_cols] for frame in labels])
+    mixed = torch.bmm(weights[:, None], theirs.flatten(0, 2)[places].to(dtype))[:, 0]
     return mixed.unflatten(0, ours.shape[:2])
 
 

@@ -24,12 +24,13 @@ def extract_shifted(
     patch: int,
     stride: tuple[int, int],
     position_resize: PositionResize = "timm",
+    attended: bool = False,
 ) -> dict[FacetRequest, Tensor]:
     """The requested facets on the grid of `stride`.
 
     Args:
         images: (B, 3, height, width), normalised, on the model's device and of its dtype.
-        requests: see `vit.extract_facets`.
+        requests, position_resize, attended: see `vit.extract_facets`.
         patch: side of the model's patch in pixels; `stride` (vertical, horizontal) divides it.
 
     Returns:
@@ -49,7 +50,12 @@ def extract_shifted(
             crop = images[..., down * stride[0] :, right * stride[1] :]
             crop = crop[..., : crop.shape[-2] // patch * patch, : crop.shape[-1] // patch * patch]
             facets = extract_facets(
-                model, crop, requests, stride=(patch, patch), position_resize=position_resize
+                model,
+                crop,
+                requests,
+                stride=(patch, patch),
+                position_resize=position_resize,
+                attended=attended,
             ).facets
             for request, values in facets.items():
                 if request not in out:

@@ -17,6 +17,7 @@ from tasks.ops.video_masks import (
     decide_by_range,
     one_hot,
     refine_labels,
+    separate,
     to_frame,
 )
 from tasks.ops.vit import extract_facets
@@ -74,6 +75,21 @@ def test_one_hot_leaves_other_numbers_to_the_background() -> None:
         [[0, 1], [0, 0]],
         [[0, 0], [1, 0]],
     ]
+
+
+def test_regions_that_do_not_touch_are_objects() -> None:
+    mask = np.zeros((8, 20), bool)
+    mask[1:5, 12:18] = True  # 24 pixels
+    mask[1:5, 2:6] = True  # 16, and one more that touches at a corner
+    mask[5, 6] = True
+    mask[7, 19] = True  # a speck, nearest to the first
+    two = separate(mask, 5)
+    assert (np.count_nonzero(two == 1), np.count_nonzero(two == 2)) == (25, 17)
+    assert (two[7, 19], two[5, 6]) == (1, 2)
+    assert set(np.unique(separate(mask, 1))) == {0, 1}
+    np.testing.assert_array_equal(separate(mask, 1) > 0, mask)
+    assert separate(mask, 5, smallest=0.01).max() == 3
+    assert not separate(np.zeros((3, 3), bool), 2).any()
 
 
 def test_the_area_of_soft_labels_is_kept() -> None:
