@@ -1,0 +1,150 @@
+"""Frames a second of mask propagation: read, describe, propagate, decide and write, overlapped.
+
+    python tests/benchmarks/video.py FRAMES MASK --model vit_small_patch8_224.dino
+
+FRAMES: a folder of frames; MASK: an indexed PNG for the first of them. Weights are random: the
+rate does not depend on them. Beside the whole, each stage alone on one frame, synchronised:
+the slowest one bounds the whole. Without --model, the default settings with their own weights.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import islice, repeat
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from storage.files import join
+from storage.results import write_indexed_png
+from storage.videos import Clip, Frame, open_clip, read_frames
+from tasks.clip_descriptors import describer_of, pixels_of
+from tasks.clip_run import run_clip
+from tasks.clip_state import ClipState
+from tasks.given_masks import GivenMasks, read_given
+from tasks.propagator import FrameMask, Propagator
+from tasks.video_config import PropagateConfig
+
+
+def main() -> None:
+    args = arguments()
+    clip = open_clip(args.frames)
+    clip = replace(clip, images=clip.images[: args.count], count=args.count)
+    given = read_given(args.mask, clip)
+    for name, config in settings(args).items():
+        print(json.dumps({"settings": name} | machine(config)), flush=True)
+        whole(clip, given, config, args.rounds)
+        stages(clip, given, config)
+    print(f"peak memory of the process {peak_gb():.2f} GB", end="")
+    if torch.cuda.is_available():
+        print(f", of the GPU {torch.cuda.max_memory_allocated() / 1e9:.2f} GB", end="")
+    print()
+
+
+def settings(args: argparse.Namespace) -> dict[str, PropagateConfig]:
+    """The default method and DINO's protocol, of one model."""
+    if args.model is None:
+        return {"default": PropagateConfig(device=args.device)}
+    shared = {"model": args.model, "weights": "random", "device": args.device}
+    patch = int(args.model.partition("patch")[2].partition("_")[0])
+    protocol = {
+        "layer": 11,
+        "facet": "normed_token",
+        "also": (),
+        "stride_x": None,
+        "multiple": 64,
+        "channels": None,
+        "recent": 7,
+        "labels": "patch",
+        "refinement": "none",
+    }
+    return {
+        "default method": PropagateConfig(**shared, stride=patch, stride_x=None, layer=11, also=()),
+        "DINO's protocol": PropagateConfig(**shared, stride=patch, **protocol),
+    }
+
+
+def whole(clip: Clip, given: GivenMasks, config: PropagateConfig, rounds: int) -> None:
+    """Frames a second, files to files; the first round is the warm-up."""
+    rates = []
+    for number in range(rounds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "masks").mkdir()
+            started = time.perf_counter()
+            run_clip(clip, given, config, ClipState("bench"), folder, partial(write, folder))
+            if number:
+                rates.append(len(clip.images) / (time.perf_counter() - started))
+    low, mid, high = np.percentile(rates, [25, 50, 75])
+    print(f"  whole        {mid:8.2f} frames/s  [{low:.2f}, {high:.2f}]", flush=True)
+
+
+def write(folder: str, frame: Frame, found: FrameMask) -> None:
+    palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    write_indexed_png(join(folder, "masks", f"{frame.name}.png"), found.labels, palette)
+
+
+def stages(clip: Clip, given: GivenMasks, config: PropagateConfig) -> None:
+    """Milliseconds a frame of each stage alone, with a full memory of recent frames."""
+    frame = next(read_frames(clip))
+    way = Propagator(config, describer_of(config, clip, frame), given.numbers)
+    descriptors = way.describe(frame)
+    way.give(0, descriptors, next(iter(given.by_frame.values())))
+    for index in range(1, config.recent + 1):
+        tiles = way.follow(index, descriptors)
+    report("read", lambda: next(read_frames(clip)))
+    report("describe", lambda: way.describe(frame))
+    report("propagate", lambda: way.follow(1, descriptors))
+    report("decide", lambda: way.decide(pixels_of(frame), tiles))
+
+
+def report(name: str, run: Callable[[], object]) -> None:
+    times = [measured(run) for _ in islice(repeat(None), 7)]
+    low, mid, high = np.percentile(times[2:], [25, 50, 75])
+    print(f"  {name:12s} {mid:8.1f} ms        [{low:.1f}, {high:.1f}]", flush=True)
+
+
+def measured(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return 1000 * (time.perf_counter() - started)
+
+
+def machine(config: PropagateConfig) -> dict[str, object]:
+    gpu = torch.cuda.is_available() and config.device != "cpu"
+    name = torch.cuda.get_device_name() if gpu else platform.processor() or platform.machine()
+    return {
+        "model": config.model,
+        "hardware": name,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("frames")
+    parser.add_argument("mask")
+    parser.add_argument("--model")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--count", type=int, default=80)
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
