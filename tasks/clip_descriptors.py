@@ -55,8 +55,8 @@ class Extractor:
         """See `Describer`."""
         config, model = self.config, self.model
         canvas = to_canvas(pixels_of(frame), self.grid, config.interpolation)
-        batch = to_batch([canvas], model.mean, model.std)
-        batch = batch.to(model.device, getattr(torch, model.precision))
+        batch = to_batch([canvas], model.mean, model.std, model.device)
+        batch = batch.to(getattr(torch, model.precision))
         requests = list(config.arrays.values())
         how = config.resolved_position_resize
         with _COMPUTE, torch.inference_mode():
