@@ -2,11 +2,12 @@
 
 from prefect import flow
 
+from flows.runner import default_runner
 from tasks.export import Format, export_partition, partitions_of
 from tasks.progress import gather, raise_failed
 
 
-@flow(name="export", flow_run_name="export {store} as {format}")
+@flow(name="export", flow_run_name="export {store} as {format}", task_runner=default_runner())
 def export(store: str, out: str, format: Format = "npz") -> int:  # noqa: A002 - the option's name
     """Write the descriptors of a store as .npz (one an image) or Parquet (one a partition).
 

@@ -13,7 +13,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 
 from flows.pipeline_jobs import plan_jobs
-from flows.runner import make_runner
+from flows.runner import default_runner, make_runner
 from tasks.pipeline_file import read_pipeline_file
 
 FOLDER = ROOT / "deployments"
@@ -63,6 +63,14 @@ def test_forms_explain_every_field(deployment: dict[str, Any]) -> None:
         if not field.get("description")
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
+def test_flows_that_submit_tasks_have_a_runner_of_ours(deployment: dict[str, Any]) -> None:
+    """Prefect's own would start a thread for every partition of a store."""
+    flow = flow_at(deployment["entrypoint"])
+    if ".submit(" in inspect.getsource(flow.fn):
+        assert flow.task_runner == default_runner()
 
 
 def test_deployments_have_names_of_their_own() -> None:
