@@ -14,6 +14,7 @@ from storage.images import list_images
 from storage.layout import ArraySpec
 from storage.writer import shard_images
 from tasks.config import ExtractConfig
+from tasks.cost import predicted_seconds, requests
 from tasks.describe import batch_size, model_of
 from tasks.extract import array_specs
 from tasks.plan import ExtractionPlan, plan_extraction
@@ -33,8 +34,9 @@ class Forecast:
 
     images, partitions: to be computed. grids: (rows, cols) with the number of images of each.
     bytes: of the arrays before compression. memory: peak bytes of a worker process, projected.
-    seconds: at the rate of this store's newest partitions with one worker; None where there are
-    none. unchanged, gone, unreadable: images.
+    reads, objects: requests for images, and objects written. seconds: with one worker, at the
+    rate of this store's newest partitions, or `tried` on a few images where there are none.
+    unchanged, gone, unreadable: images.
     """
 
     images: int
@@ -42,7 +44,10 @@ class Forecast:
     grids: tuple[tuple[tuple[int, int], int], ...]
     bytes: int
     memory: int
+    reads: int
+    objects: int
     seconds: float | None
+    tried: bool
     unchanged: int
     gone: int
     unreadable: int
@@ -52,15 +57,17 @@ class Forecast:
         """For the terminal."""
         shown = ", ".join(f"{rows}x{cols} ({count})" for (rows, cols), count in self.grids[:8])
         more = f", ... ({len(self.grids)} grids in all)" if len(self.grids) > 8 else ""
-        took = "unknown: nothing is stored yet"
+        took = "unknown: none of the images tried could be read"
         if self.seconds is not None:
-            took = f"{self.seconds:.0f} s with one worker, at the rate of the last run"
+            source = "by a trial of a few images" if self.tried else "at the rate of the last run"
+            took = f"{self.seconds:.0f} s with one worker, {source}"
         return (
             f"images      {self.images} to compute, {self.unchanged} stored, {self.gone} gone, "
             f"{self.unreadable} unreadable",
             f"partitions  {self.partitions}",
             f"grids       {shown or 'none'}{more}",
             f"bytes       {self.bytes / 1e6:.1f} MB before compression",
+            f"requests    {self.reads} reads of images, {self.objects} objects written",
             f"memory      {self.memory / 1e6:.0f} MB for each worker",
             f"time        {took}",
         )
@@ -88,6 +95,7 @@ def forecast(images: str, store: str, config: ExtractConfig) -> Forecast:
     if there:
         opened = DescriptorStore.open(store)
         rate = recent_rate(store, opened.partitions())
+    reads, objects = requests(plan.partitions, specs)
     return Forecast(
         images=plan.images,
         partitions=len(plan.partitions),
@@ -96,7 +104,10 @@ def forecast(images: str, store: str, config: ExtractConfig) -> Forecast:
             count * sum(spec.nbytes for spec in specs[grid]) for grid, count in grids.items()
         ),
         memory=projected_memory(plan, specs),
-        seconds=plan.images / rate if rate else None,
+        reads=reads,
+        objects=objects,
+        seconds=plan.images / rate if rate else predicted_seconds(plan),
+        tried=not rate,
         unchanged=plan.unchanged,
         gone=len(plan.gone),
         unreadable=len(plan.unreadable),

@@ -40,7 +40,7 @@ def main() -> None:
         compare(
             f"layer 11 key, batch {batch}",
             batch,
-            args.rounds,
+            max(3, args.rounds // batch),
             {
                 OURS: ours(default, images, "key"),
                 f"{OURS} in float32": ours(exact, images, "key"),
@@ -57,7 +57,9 @@ def main() -> None:
         }
         if args.dinotool:
             normed["dinotool"] = dinotool(peer, images, args.dinotool)
-        compare(f"layer 11 normed token, batch {batch}", batch, args.rounds, normed)
+        compare(
+            f"layer 11 normed token, batch {batch}", batch, max(3, args.rounds // batch), normed
+        )
     print(f"peak host {peers.own_peak() / 1e9:.2f} GB")
 
 

@@ -72,7 +72,7 @@ def once(
     started = time.perf_counter()
     made = plan_extraction(list_images(folder), folder, url, config)
     planned = time.perf_counter() - started
-    with workers(processes, args.at_once, args.gpus, made.config) as pool:
+    with workers(processes, args, made.config) as pool:
         started = time.perf_counter()
         count = len(made.partitions)
         reports = list(pool.map(one, [url] * count, made.partitions, [made.config] * count))
@@ -87,16 +87,19 @@ def once(
     print(occupancy(reports).line, f"; peak host {peers.own_peak() / 1e9:.2f} GB", flush=True)
 
 
-def workers(processes: int, at_once: int, gpus: int, config: ExtractConfig) -> Executor:
+def workers(processes: int, args: argparse.Namespace, config: ExtractConfig) -> Executor:
     """Threads of this process, or processes that share its device as Dask's workers do, ready."""
     if processes == 0:
         warm(config)
-        return ThreadPoolExecutor(at_once)
-    share = max(1, own_cores() // processes)
+        return ThreadPoolExecutor(args.at_once)
+    share = max(1, own_cores() // max(args.processes))
     os.environ["OMP_NUM_THREADS"] = str(share)
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(
-        processes, context, initializer=take_device, initargs=(config, context.Value("i", 0), gpus)
+        processes,
+        context,
+        initializer=take_device,
+        initargs=(config, context.Value("i", 0), args.gpus),
     )
     # The last worker is ready when as many naps as there are workers have overlapped.
     list(pool.map(time.sleep, [2.0] * processes))

@@ -9,6 +9,8 @@ from PIL import Image
 from storage.descriptors import DescriptorStore
 from storage.images import list_images
 from tasks.config import ExtractConfig
+from tasks.cost import operations
+from tasks.describe import model_of
 from tasks.extract import write_partition
 from tasks.forecast import forecast
 from tasks.plan import plan_extraction
@@ -35,7 +37,10 @@ def test_a_forecast_counts_what_the_run_then_does(pictures: str, tmp_path: Path)
     url = str(tmp_path / "store")
     told = forecast(pictures, url, TINY)
     assert not Path(url).exists()
-    assert (told.images, told.partitions, told.unreadable, told.seconds) == (4, 3, 1, None)
+    assert (told.images, told.partitions, told.unreadable) == (4, 3, 1)
+    assert told.tried
+    assert told.seconds is not None
+    assert told.seconds > 0
     assert sum(count for _, count in told.grids) == 4
 
     plan = plan_extraction(list_images(pictures), pictures, url, TINY)
@@ -43,6 +48,9 @@ def test_a_forecast_counts_what_the_run_then_does(pictures: str, tmp_path: Path)
     reports = [write_partition(store, part, plan.config) for part in plan.partitions]
     assert told.bytes == sum(report.bytes for report in reports)
     assert told.partitions == len(reports)
+    written = [f for part in ("partitions", "commits") for f in (Path(url) / part).rglob("*")]
+    assert told.objects == sum(f.is_file() for f in written)
+    assert told.reads == 4
 
     again = forecast(pictures, url, TINY)
     assert (again.images, again.unchanged, again.bytes) == (0, 4, 0)
@@ -66,3 +74,11 @@ def test_projected_memory_does_not_depend_on_the_number_of_images(
     many = forecast(pictures, str(tmp_path / "b"), TINY.replace(partition_size=2))
     assert many.images == few.images + 10
     assert abs(many.memory - few.memory) < 50e6
+
+
+def test_operations_by_hand() -> None:
+    model = model_of(TINY)  # 6 layers of 64 channels; the saliency needs all of them
+    # 4 patches and CLS: 24 x 5 x 64^2 in the linears, 4 x 5^2 x 64 in attention, at 1.7.
+    assert operations(TINY, model, (2, 2)) == 6 * (491_520 + 1.7 * 6_400)
+    early = TINY.replace(saliency_layer=0)
+    assert operations(early, model, (2, 2)) == 4 * (491_520 + 1.7 * 6_400)
