@@ -61,6 +61,9 @@ def read_rows(
     Raises:
         StoreCorruptError: a shard is missing, cut off, or its checksum does not hold.
     """
+    if not isinstance(rows, slice) and _consecutive(rows):
+        # zarr copies what is chosen by number element by element, which takes ten times as long.
+        rows = slice(rows[0], rows[0] + len(rows))
     try:
         if isinstance(rows, slice):
             block = np.asarray(array[rows])
@@ -76,6 +79,10 @@ def read_rows(
         ) from error
     _refuse_missing(block, array.basename, partition, rows)
     return block
+
+
+def _consecutive(rows: Sequence[int]) -> bool:
+    return len(rows) > 0 and all(row == rows[0] + i for i, row in enumerate(rows))
 
 
 def _refuse_missing(
