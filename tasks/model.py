@@ -3,6 +3,7 @@
 import difflib
 import functools
 import hashlib
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,16 @@ class LoadedModel:
 
 
 def resolve_device(device: str) -> str:
-    """``auto`` becomes ``cuda`` where there is one, else ``cpu``."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
+    """``auto`` becomes ``cuda`` where there is one, else ``cpu``.
+
+    Of several GPUs each process takes one, by its number, so that workers share them.
+    """
+    if device != "auto":
+        return device
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count > 1:
+        return f"cuda:{os.getpid() % count}"
+    return "cuda" if count else "cpu"
 
 
 def resolve_precision(precision: Precision, device: str) -> str:

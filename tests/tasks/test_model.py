@@ -71,7 +71,16 @@ def test_what_is_told_about_a_model() -> None:
 
 def test_precision_and_device_of_their_own_accord() -> None:
     assert resolve_device("cpu") == "cpu"
-    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, "cpu"), (1, "cuda"), (4, "cuda:3")])
+def test_processes_share_the_gpus_of_a_machine(
+    count: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr("os.getpid", lambda: 4711)
+    assert resolve_device("auto") == expected
     assert resolve_precision("float16", "cpu") == "float16"
     assert resolve_precision("auto", "cpu") in ("bfloat16", "float32")
 
