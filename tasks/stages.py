@@ -74,7 +74,7 @@ class Occupancy(NamedTuple):
 
     compute: in which the device computed. fetch, decode: in which a reader waited for bytes, or
     decoded. write: in which a partition's writer wrote. processor: in which a core was busy with
-    any of it.
+    any of it. idle_cores: of one process whose stages kept its threads from more of them.
     """
 
     compute: float
@@ -82,6 +82,7 @@ class Occupancy(NamedTuple):
     decode: float
     write: float
     processor: float
+    idle_cores: int = 0
 
     @property
     def slowest(self) -> str:
@@ -102,9 +103,11 @@ class Occupancy(NamedTuple):
     def line(self) -> str:
         """For the terminal."""
         shares = ", ".join(
-            f"{name} {100 * share:.0f} %" for name, share in zip(self._fields, self, strict=True)
+            f"{name} {100 * getattr(self, name):.0f} %" for name in self._fields[:-1]
         )
-        return f"slowest stage: {self.slowest} (busy: {shares})"
+        advice = "; threads of one process do not use all cores: try --runner dask"
+        hint = advice if self.idle_cores > 1 and self.slowest != "compute" else ""
+        return f"slowest stage: {self.slowest} (busy: {shares}){hint}"
 
 
 def occupancy(reports: Sequence[PartitionReport]) -> Occupancy | None:
@@ -120,12 +123,14 @@ def occupancy(reports: Sequence[PartitionReport]) -> Occupancy | None:
         for found in workers.values()
     )
     hosts = _by(done, lambda report: report.worker.partition(":")[0]).values()
+    processor = cpu / sum(_span(found) * found[0].cores for found in hosts)
     return Occupancy(
         compute=sum(r.stages.compute for r in done) / sum(walls.values()),
         fetch=sum(r.stages.fetch for r in done) / readers,
         decode=sum(r.stages.decode for r in done) / readers,
         write=sum(r.stages.write for r in done) / sum(r.seconds for r in done),
-        processor=cpu / sum(_span(found) * found[0].cores for found in hosts),
+        processor=processor,
+        idle_cores=int((1 - processor) * done[0].cores) if len(workers) == 1 else 0,
     )
 
 

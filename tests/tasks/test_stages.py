@@ -98,3 +98,13 @@ def test_occupancy_by_hand() -> None:
 )
 def test_the_slowest_stage_is_what_to_buy(shares: tuple[float, ...], slowest: str) -> None:
     assert Occupancy(*shares).slowest == slowest
+
+
+def test_one_process_that_leaves_cores_idle_is_told_of_more() -> None:
+    one = occupancy([report("one:1", 0, 10, write=9)])
+    assert one is not None
+    # 5 of the 20 core seconds were used.
+    assert (one.slowest, one.processor, one.idle_cores) == ("write", 0.25, 1)
+    assert "--runner dask" not in one.line
+    assert one._replace(idle_cores=12).line.endswith("try --runner dask")
+    assert "--runner" not in one._replace(idle_cores=12, compute=0.95).line
