@@ -11,6 +11,7 @@ from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.benchmarks import tss
 from tasks.benchmarks.keypoints import load
+from tasks.benchmarks.pck_cases import draw_cases
 from tasks.benchmarks.pck_scores import block_folder, score, transfer_block
 from tasks.chosen import as_parameter
 from tasks.match_config import MatchConfig
@@ -40,7 +41,9 @@ def evaluate_keypoints(
         errors, f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those"
     )
     found = [pair for report in reports for pair in report.pairs]
-    return score(cast(Any, quote(chosen)), cast(Any, quote(found)), stored_weights(store))
+    scores = score(cast(Any, quote(chosen)), cast(Any, quote(found)), stored_weights(store))
+    draw_cases(store, cast(Any, quote(chosen)), cast(Any, quote(scores)), out, config)
+    return scores
 
 
 @flow(name="evaluate-flow", flow_run_name="{benchmark}", task_runner=default_runner())

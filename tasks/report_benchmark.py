@@ -42,7 +42,8 @@ def benchmark_record(metrics: Mapping[str, Any]) -> SetRecord:
         _table("By category", "category", metrics.get("by_category") or {}),
         _table("Published, with a preset's settings", "preset", metrics.get("published") or {}),
     ]
-    cases = extreme_cases(metrics.get("items") or {}, next(iter(scores), ""))
+    items = metrics.get("items") or {}
+    cases = extreme_cases(items, telling_score(scores, items))
     for label, names in cases.items():
         chosen = {name: metrics["items"][name] for name in names}
         tables.append(_table(f"{label.capitalize()} items", "item", chosen))
@@ -56,6 +57,14 @@ def benchmark_record(metrics: Mapping[str, Any]) -> SetRecord:
         notes=tuple(map(str, metrics.get("notes") or ())),
         settings=rest | dict(metrics.get("settings") or {}),
     )
+
+
+def telling_score(scores: Mapping[str, float], items: Mapping[str, Mapping[str, float]]) -> str:
+    """The score that tells items apart best: the one with the most different values."""
+    different = {
+        name: len({value[name] for value in items.values() if name in value}) for name in scores
+    }
+    return max(different, key=lambda name: different[name], default="")
 
 
 def extreme_cases(

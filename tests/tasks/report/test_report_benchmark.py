@@ -7,7 +7,7 @@ import pytest
 
 from storage.results import write_json, write_rgb
 from tasks.report import write_report
-from tasks.report_benchmark import extreme_cases, read_page
+from tasks.report_benchmark import extreme_cases, read_page, telling_score
 from tasks.report_records import ImageRecord, RecordError, SetRecord, write_record
 
 ITEMS = {f"cat/{n:02d}.jpg": {"jaccard": n / 20, "precision": 1.0} for n in range(20)}
@@ -54,6 +54,12 @@ def test_cases_are_the_ends_and_the_middle() -> None:
     }
     assert extreme_cases(dict(list(ITEMS.items())[:11]), "jaccard") == {}
     assert extreme_cases(ITEMS, "pck") == {}
+
+
+def test_the_score_with_the_most_values_chooses_the_cases() -> None:
+    assert telling_score({"precision": 0.9, "jaccard": 0.7}, ITEMS) == "jaccard"
+    assert telling_score({"pck": 0.5}, ITEMS) == "pck"
+    assert telling_score({}, {}) == ""
 
 
 def test_cases_show_the_pictures_of_the_sets(tmp_path: Path) -> None:
