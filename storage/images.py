@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,8 +34,16 @@ _ORIENTATION = 0x0112
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
+# From (width, height) of a picture, upright, to the least that its decoded pixels must measure.
+AtLeast = Callable[[int, int], tuple[int, int]]
+
+
 def read_image(
-    ref: ImageRef, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
+    ref: ImageRef,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = MIN_SIDE,
+    at_least: AtLeast | None = None,
 ) -> NDArray[np.uint8]:
     """Read and decode one image.
 
@@ -42,6 +51,9 @@ def read_image(
         ref: an entry of ``list_images``.
         max_pixels: images with more are refused from their header, before decoding.
         min_side: images with a shorter side, in pixels, are refused.
+        at_least: lets a JPEG file be decoded to a half, a quarter or an eighth of its size, as
+            its format can, while it stays as large as this says: a photograph of 12 megapixels
+            in a fifth of the time.
 
     Returns:
         (H, W, 3) uint8 RGB, upright by its EXIF orientation. Transparency is laid over white,
@@ -55,15 +67,28 @@ def read_image(
         from storage.frames import read_frame
 
         return read_frame(*open_filesystem(frame.video), frame.stamp, ref.name)
-    return decode_image(read_member(ref), ref.name, max_pixels=max_pixels, min_side=min_side)
+    return decode_image(
+        read_member(ref),
+        ref.name,
+        max_pixels=max_pixels,
+        min_side=min_side,
+        at_least=at_least,
+    )
 
 
 def decode_image(
-    data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
+    data: bytes,
+    name: str,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = MIN_SIDE,
+    at_least: AtLeast | None = None,
 ) -> NDArray[np.uint8]:
     """``read_image`` for bytes that are at hand; ``name`` is for the errors."""
     image = _open(data, name, max_pixels, min_side)
     try:
+        if at_least is not None:
+            _draft(image, at_least)
         image.load()
         upright = ImageOps.exif_transpose(image)
         return np.asarray(_to_rgb(upright), dtype=np.uint8)
@@ -71,6 +96,12 @@ def decode_image(
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on broken data
         raise UnreadableImageError(name, f"broken image data ({error})") from error
+
+
+def _draft(image: Image.Image, at_least: AtLeast) -> None:
+    upright = _upright_size(image)
+    wanted = at_least(*upright)
+    image.draft(None, wanted if upright == image.size else wanted[::-1])  # nothing but for JPEG
 
 
 def image_size(

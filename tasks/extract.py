@@ -34,6 +34,8 @@ from tasks.stages import PartitionReport, StageSeconds, clock
 # Threads that read and decode, shared by the partitions that a process has in hand: as many as
 # it has cores for itself, which PyTorch learns from whoever started it.
 _READERS = max(4, torch.get_num_threads())
+# Pixels that a picture keeps when it is decoded small, for each of those it is resized to.
+_DRAFT = 2
 # Batches that are computed before the ones that are being written.
 _AHEAD = 2
 _AXES = {"cls": ("cls_channel",), "heads": ("head", "row", "col")}
@@ -191,11 +193,18 @@ def _prepare(
     ref: ImageRef, expected: tuple[int, int], config: ExtractConfig, patch: int
 ) -> _Prepared | Failure:
     started, computed = time.perf_counter(), time.thread_time()
+    grids: list[PatchGrid] = []
+
+    def needed(width: int, height: int) -> tuple[int, int]:
+        grids.append(grid_of(config, patch, width, height))
+        resized = grids[0].resized
+        return _DRAFT * resized[0], _DRAFT * resized[1]
+
     try:
-        image = read_image(ref, max_pixels=config.max_pixels)
+        image = read_image(ref, max_pixels=config.max_pixels, at_least=needed)
     except UnreadableImageError as error:
         return Failure(ref, error.reason, traceback.format_exc(limit=-3))
-    grid = grid_of(config, patch, image.shape[1], image.shape[0])
+    grid = grids[0] if grids else grid_of(config, patch, image.shape[1], image.shape[0])
     if grid.shape != expected:
         return Failure(ref, "changed while the run went on: its size is not the one planned")
     canvas = to_canvas(image, grid, config.interpolation)

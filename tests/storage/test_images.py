@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,33 @@ def test_orientation_turns_pixels_and_size_alike(tmp_path: object) -> None:
     ref = ref_of(str(tmp_path), "x.png", encoded(stored, "PNG", exif=exif))
     assert image_size(ref) == (12, 20)
     np.testing.assert_array_equal(read_image(ref), upright)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_large_jpeg_is_decoded_no_larger_than_needed(tmp_path: Path, turned: bool) -> None:
+    # Smooth, so that a quarter of the pixels tells what the whole does.
+    ramp = np.linspace(0, 255, 1600)[None, :, None] * np.linspace(0.2, 1, 1200)[:, None, None]
+    picture = Image.fromarray(np.broadcast_to(ramp, (1200, 1600, 3)).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    for name in ("large.jpg", "large.png"):
+        picture.save(tmp_path / name, exif=exif)
+    refs = {ref.name: ref for ref in list_images(str(tmp_path))}
+    upright = (1200, 1600) if turned else (1600, 1200)
+    asked: list[tuple[int, int]] = []
+
+    def half(width: int, height: int) -> tuple[int, int]:
+        asked.append((width, height))
+        return width // 3, height // 3
+
+    small = read_image(refs["large.jpg"], at_least=half)
+    assert asked == [upright]
+    assert small.shape == (upright[1] // 2, upright[0] // 2, 3)
+    whole = read_image(refs["large.jpg"])
+    assert whole.shape == (upright[1], upright[0], 3)
+    resized = np.asarray(Image.fromarray(whole).resize(small.shape[1::-1], Image.Resampling.BOX))
+    assert np.abs(small.astype(int) - resized).mean() < 0.6
+    assert read_image(refs["large.png"], at_least=half).shape == whole.shape
 
 
 def test_the_header_is_enough_for_the_size(tmp_path: object) -> None:
