@@ -28,7 +28,7 @@ from tasks.sets import ImageSet
 from tasks.stored import read_descriptors
 
 # Part of every result's key: raise it when the maths or the files change.
-CODE = "cosegment-6"
+CODE = "cosegment-7"
 SKETCH = "main"  # the inspector's source: the descriptors of the main facet
 _LOOK_IMAGES = 24  # that colours and sketches are fitted on
 _BINNED_IMAGES = 64  # log-bins take a tenth of a second an image
@@ -84,6 +84,7 @@ def mask_block(
             saliency=one.image.saliency,
             clusters=model.label(one.units),
             descriptors=one.image.descriptors,
+            heads=one.image.heads,
             mask=one.mask,
             sketched={SKETCH: one.image.descriptors},
         )

@@ -32,7 +32,7 @@ from tasks.set_results import (
 )
 from tasks.sets import ImageSet
 
-CODE = "parts-5"
+CODE = "parts-6"
 CODEBOOK = "codebook.zarr"
 
 

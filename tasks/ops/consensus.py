@@ -1,6 +1,6 @@
 """The foreground that a set's images share, without a threshold made for one backbone.
 
-Three steps, each over the whole set:
+Four steps, the first three over the whole set:
 
 1. Salience by consensus. The descriptors are clustered with several numbers of clusters; each
    clustering calls a patch salient when its cluster's mean saliency exceeds a multiple of the
@@ -9,7 +9,10 @@ Three steps, each over the whole set:
 2. Commonness. A salient patch is common when it finds good matches in the salient patches of
    the other images: pillows that one cat lies on are salient too, but no other image has them.
 3. Regression. Both decisions are smoothed by a ridge regression of the decision on the
-   descriptors, so that patches of equal looks are decided alike in every image.
+   descriptors, so that patches of equal looks are decided alike in every image; once more, less
+   smoothly, on what that decided.
+4. In each image the decision is averaged with a regression on that image alone, which knows
+   what sets this object off from this ground.
 """
 
 from collections.abc import Sequence
@@ -23,6 +26,8 @@ CLUSTERS = (2, 3, 4, 5, 6, 8, 10)
 _SAMPLE = 5000  # descriptors that a clustering is trained on
 _REFERENCES = 128  # images that a patch is matched with
 _PATCHES = 40  # of each of them
+_FIRM = 0.3  # of the penalty, for the last regression over the set
+_OWN = 1.0  # penalty of an image's own regression
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +46,15 @@ class Linear:
 class Consensus:
     """salient: (P,) share of the clusterings that call a patch salient, in [0, 1].
     commonness: (P,) mean cosine to the best match in other images, NaN off the salient.
-    decision: what the foreground is of any descriptor, those of other images too; see `decide`.
+    likeness: how much more the images' objects resemble each other than other images' ground,
+    from 0 (no more) to 1 (they are equal); NaN where that cannot be known. decision: what the
+    foreground is of any descriptor, those of other images too; see `decide`.
     """
 
     salient: np.ndarray
     commonness: np.ndarray
+    likeness: float
     decision: Linear
-
-    def decide(self, descriptors: np.ndarray) -> np.ndarray:
-        """Foreground (...) float32 in [0, 1] of descriptors (..., C); foreground above 0.5."""
-        return np.clip(self.decision(descriptors), 0, 1)
 
 
 def consensus_foreground(
@@ -82,7 +86,7 @@ def consensus_foreground(
             f"patch; got {len(descriptors)}, {len(saliency)} and {len(image)}"
         )
     salient = salient_share(descriptors, saliency, ratio=ratio, clusters=clusters, seed=seed)
-    common = np.full(len(salient), np.nan, dtype=np.float32)
+    common, likeness = np.full(len(salient), np.nan, dtype=np.float32), np.nan
     decision = ridge(descriptors, salient, penalty)
     candidates = decision(descriptors) > 0.5
     if candidates.any() and image.max() > 0:
@@ -91,7 +95,20 @@ def consensus_foreground(
         if np.isfinite(values).all():
             limit = float(values.mean() - spread * values.std()) - 1e-6
             decision = ridge(descriptors, np.nan_to_num(common, nan=-2) > limit, penalty)
-    return Consensus(salient, common, decision)
+            ground = commonness(descriptors, candidates, image, among=~candidates)[candidates]
+            likeness = _likeness(values, ground)
+    decision = ridge(descriptors, decision(descriptors) > 0.5, _FIRM * penalty)
+    return Consensus(salient, common, likeness, decision)
+
+
+def decide(decision: Linear, descriptors: np.ndarray) -> np.ndarray:
+    """Foreground (rows, cols) float32 in [0, 1] of one image's descriptors (rows, cols, C), unit
+    length: the set's decision averaged with the image's own. Foreground above 0.5.
+    """
+    common = np.clip(decision(descriptors), 0, 1)
+    flat = descriptors.reshape(-1, descriptors.shape[-1])
+    own = np.clip(ridge(flat, common.ravel() > 0.5, _OWN)(flat), 0, 1)
+    return np.asarray((common + own.reshape(common.shape)) / 2, dtype=np.float32)
 
 
 def salient_share(
@@ -121,7 +138,13 @@ def salient_share(
     return votes / max(total, 1)
 
 
-def commonness(descriptors: np.ndarray, candidates: np.ndarray, image: np.ndarray) -> np.ndarray:
+def commonness(
+    descriptors: np.ndarray,
+    candidates: np.ndarray,
+    image: np.ndarray,
+    *,
+    among: np.ndarray | None = None,
+) -> np.ndarray:
     """Mean over the other images of a candidate's cosine to its best match among their own.
 
     At most a few evenly spaced candidates of an image are matched with, and at most
@@ -129,16 +152,19 @@ def commonness(descriptors: np.ndarray, candidates: np.ndarray, image: np.ndarra
 
     Args:
         descriptors: (P, D), unit length. candidates: (P,) bool. image: (P,) int.
+        among: (P,) bool, what candidates are matched with, by default the candidates.
 
     Returns:
         (P,) float32; NaN where a patch is no candidate or no other image has one.
     """
     rows = np.flatnonzero(candidates)
     points, owner = descriptors[rows], image[rows]
+    pool = rows if among is None else np.flatnonzero(among)
     total = np.zeros(len(rows), dtype=np.float64)
     matched = np.zeros(len(rows), dtype=np.int64)
-    for reference in _evenly(np.unique(owner), _REFERENCES):
-        members = points[_evenly(np.flatnonzero(owner == reference), _PATCHES)]
+    for reference in _evenly(np.unique(image[pool]), _REFERENCES):
+        chosen = _evenly(pool[image[pool] == reference], _PATCHES)
+        members = descriptors[chosen]
         best = (points @ members.T).max(axis=1)
         others = owner != reference
         total[others] += best[others]
@@ -146,6 +172,14 @@ def commonness(descriptors: np.ndarray, candidates: np.ndarray, image: np.ndarra
     result = np.full(len(descriptors), np.nan, dtype=np.float32)
     result[rows] = np.where(matched > 0, total / np.maximum(matched, 1), np.nan)
     return result
+
+
+def _likeness(objects: np.ndarray, ground: np.ndarray) -> float:
+    """Cosines to the best match in other images' objects and ground, (n,) each, in one number."""
+    if not np.isfinite(ground).all():
+        return float("nan")
+    below = float(ground.mean())
+    return (float(objects.mean()) - below) / max(1 - below, 1e-6)
 
 
 def ridge(descriptors: np.ndarray, target: np.ndarray, penalty: float) -> Linear:

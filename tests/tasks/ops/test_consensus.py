@@ -6,8 +6,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Ridge
 
 from tasks.ops.consensus import (
+    Consensus,
+    Linear,
     commonness,
     consensus_foreground,
+    decide,
     principal_axes,
     ridge,
     salient_share,
@@ -29,10 +32,21 @@ def a_set(images: int = 8, seed: int = 0) -> tuple[np.ndarray, ...]:
     return descriptors, np.where(kind > 0, 0.5, 0.05), image, kind
 
 
+def decided(found: Consensus, descriptors: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Foreground of all patches, each image decided for itself."""
+    values = np.empty(len(image), np.float32)
+    for number in np.unique(image):
+        values[image == number] = decide(found.decision, descriptors[image == number])
+    return values
+
+
 def test_the_common_object_is_told_from_clutter_as_salient() -> None:
     descriptors, saliency, image, kind = a_set()
     found = consensus_foreground(descriptors, saliency, image)
-    assert ((found.decide(descriptors) > 0.5) == (kind == 1)).mean() > 0.99
+    foreground = decided(found, descriptors, image)
+    assert ((foreground > 0.5) == (kind == 1)).mean() > 0.99
+    # A quarter of what is salient is clutter, which has no like.
+    assert 0.6 < found.likeness < 0.8
     assert (found.salient[kind == 1] > 0.9).all()
     # Clutter that passed as salient is less common than any patch of the object.
     assert found.commonness[kind == 1].min() > np.nanmax(found.commonness[kind == 2], initial=0)
@@ -41,31 +55,56 @@ def test_the_common_object_is_told_from_clutter_as_salient() -> None:
 def test_one_image_keeps_all_that_is_salient() -> None:
     descriptors, saliency, image, kind = a_set(1)
     found = consensus_foreground(descriptors, saliency, image)
-    foreground = found.decide(descriptors) > 0.5
+    foreground = decided(found, descriptors, image) > 0.5
     assert foreground[kind == 1].all()
     assert not foreground[kind == 0].any()
     assert np.isnan(found.commonness).all()
+    assert np.isnan(found.likeness)
 
 
 def test_identical_images_lose_nothing_to_commonness() -> None:
     descriptors, saliency, _, kind = (part[:100] for part in a_set(1))
     image = np.repeat(np.arange(3), 100)
     found = consensus_foreground(np.tile(descriptors, (3, 1)), np.tile(saliency, 3), image)
-    assert (found.decide(descriptors) > 0.5)[kind == 1].all()
+    assert (decided(found, descriptors, np.zeros(100, int)) > 0.5)[kind == 1].all()
 
 
 def test_no_saliency_and_one_descriptor_give_an_empty_foreground() -> None:
     descriptors, _, image, _ = a_set()
-    assert not consensus_foreground(descriptors, np.zeros(800), image).decide(descriptors).any()
+    nothing = consensus_foreground(descriptors, np.zeros(800), image)
+    assert not decided(nothing, descriptors, image).any()
     same = np.tile(unit(np.ones(8)), (50, 1))
-    assert not consensus_foreground(same, np.ones(50), np.zeros(50, int)).decide(same).any()
+    one = np.zeros(50, int)
+    assert not decided(consensus_foreground(same, np.ones(50), one), same, one).any()
 
 
 def test_scaled_saliency_changes_nothing_and_equal_calls_are_equal() -> None:
     descriptors, saliency, image, _ = a_set()
-    first = consensus_foreground(descriptors, saliency, image).decide(descriptors)
-    dim = consensus_foreground(descriptors, 0.01 * saliency, image).decide(descriptors)
-    assert_array_equal(first, dim)
+    first = consensus_foreground(descriptors, saliency, image)
+    dim = consensus_foreground(descriptors, 0.01 * saliency, image)
+    assert_array_equal(first.decision.weights, dim.decision.weights)
+    assert first.decision.level == dim.decision.level
+
+
+def test_objects_that_differ_from_image_to_image_are_not_alike() -> None:
+    rng = np.random.default_rng(1)
+    image = np.repeat(np.arange(8), 100)
+    inside = np.tile(np.repeat([False, True], [60, 40]), 8)
+    descriptors = unit(
+        np.eye(24)[np.where(inside, 1 + image, 0)] + 0.08 * rng.normal(size=(800, 24))
+    )
+    found = consensus_foreground(descriptors, np.where(inside, 0.5, 0.05), image)
+    assert found.likeness < 0.15
+
+
+def test_an_image_is_decided_half_by_itself() -> None:
+    rng = np.random.default_rng(2)
+    units = unit(rng.normal(size=(6, 5, 4)))
+    rule = Linear(np.array([2.0, 0, 0, 0], np.float32), 0.5)
+    common = np.clip(2 * units[..., 0] + 0.5, 0, 1)
+    own = ridge(units.reshape(30, 4), (common > 0.5).ravel(), 1.0)(units)
+    assert_allclose(decide(rule, units), (common + np.clip(own, 0, 1)) / 2, atol=1e-6)
+    assert not decide(Linear(np.zeros(4, np.float32), 0.0), units).any()
 
 
 def test_clusterings_without_a_salient_cluster_have_no_say() -> None:
