@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ from local_stack import ROOT
 from prefect import Flow
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from flows.pipeline_jobs import plan_jobs
 from flows.runner import default_runner, make_runner
@@ -63,6 +65,24 @@ def test_forms_explain_every_field(deployment: dict[str, Any]) -> None:
         if not field.get("description")
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"stride": 0}, "'config.stride'. Failure reason: 0 is less than the minimum of 1"),
+        ({"strid": 7}, r"'config'. Failure reason: .*'strid' was unexpected"),
+        ({"facet": "keys"}, "'config.facet'. Failure reason: 'keys' is not one of .'key'"),
+    ],
+)
+def test_forms_refuse_wrong_values_at_once(config: dict[str, Any], reason: str) -> None:
+    """By the check of Prefect's server, before a run is made."""
+    schema = json.loads(
+        json.dumps(parameter_schema(flow_at("flows/extract.py:extract").fn).model_dump())
+    )
+    parameters = {"images": "in", "store": "out", "config": config}
+    with pytest.raises(ValidationError, match=reason):
+        validate(parameters, schema, raise_on_error=True)
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
