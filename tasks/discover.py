@@ -87,7 +87,7 @@ def discover_block(
     missing: list[tuple[str, str]] = []
     numbers = {name: number for number, name in enumerate(names)}
     pairs = _with_pictures(read_descriptors(opened, names), missing)
-    for batch in _alike(pairs, batch_size(config)):
+    for batch in _alike(pairs, config):
         images, pictures = zip(*batch, strict=True)
         for image, picture, found in zip(
             images, pictures, discover_images(images, pictures, config, direction), strict=True
@@ -115,12 +115,14 @@ def _with_pictures(
 
 
 def _alike(
-    pairs: Iterable[tuple[ImageDescriptors, np.ndarray]], most: int
+    pairs: Iterable[tuple[ImageDescriptors, np.ndarray]], config: DiscoverConfig
 ) -> Iterator[list[tuple[ImageDescriptors, np.ndarray]]]:
-    """Neighbours of one grid shape, at most `most` at a time."""
+    """Neighbours of one grid shape, as many at a time as are worth it."""
     batch: list[tuple[ImageDescriptors, np.ndarray]] = []
     for pair in pairs:
-        if batch and (len(batch) == most or batch[0][0].grid.shape != pair[0].grid.shape):
+        shape = pair[0].grid.shape
+        most = batch_size(config, shape[0] * shape[1])
+        if batch and (len(batch) >= most or batch[0][0].grid.shape != shape):
             yield batch
             batch = []
         batch.append(pair)

@@ -22,7 +22,8 @@ from tasks.stored import ImageDescriptors
 
 NOTHING_LEARNED = "nothing is salient in these images, so that no objects could be learned"
 _FLAT = 4  # levels of a channel, of 255: what compression adds to one colour
-_GPU_BATCH = 16  # images of one grid that a GPU cuts at once
+_GPU_BATCH = 16  # images of one grid that a GPU cuts at once, at most
+_GPU_BYTES = 2**32  # of their graphs together
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,11 @@ class Found:
     artefacts: int = 0
 
 
-def batch_size(config: DiscoverConfig) -> int:
-    """How many images of one grid are worth working on at once."""
-    return 1 if resolve_device(config.device) == "cpu" else _GPU_BATCH
+def batch_size(config: DiscoverConfig, patches: int) -> int:
+    """How many images with so many patches each are worth working on at once."""
+    if resolve_device(config.device) == "cpu":
+        return 1
+    return max(1, min(_GPU_BATCH, _GPU_BYTES // (4 * patches**2)))
 
 
 def discover_images(

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from storage.files import join, read_bytes
 from storage.images import decode_image
 from storage.results import write_rgb
 from tasks.discover_config import DiscoverConfig
+from tasks.discover_crops import crop
 from tasks.discover_found import FoundImage
 from tasks.discover_groups import Group
 from tasks.discover_layer import LayerChoice
-from tasks.ops.draw_layout import contact_sheet
+from tasks.ops.draw_layout import fitted
 from tasks.report_records import ImageRecord, SetRecord, TableRecord, write_record
 
-_SHOWN = 24  # crops of a group
+_SHOWN = 12  # objects of a group
+_CELL = (240, 240)  # pixels of a crop, at most
 _PAGE = 2000  # images of the report's page
 
 
@@ -54,7 +58,7 @@ def _page(
     )
     return SetRecord(
         kind="discover",
-        name=source.rstrip("/").rpartition("/")[2] or "images",
+        name=source.rstrip("/").rpartition("/")[2].removesuffix(".txt") or "images",
         images=tuple(image.record for image in images[:_PAGE] if image.record is not None),
         tables=(table,) if groups else (),
         numbers={"images": len(images), "objects": count, "groups": len(groups)},
@@ -65,14 +69,15 @@ def _page(
 def _write_overview(
     images: Sequence[FoundImage], groups: Sequence[Group], page: SetRecord, out: str
 ) -> None:
-    """The page "what is in it": a sheet of crops for each group."""
+    """The page "what is in it": the most typical objects of each group."""
     shown = tuple(_group_record(group, n, images, out) for n, group in enumerate(groups))
     overview = SetRecord(
         kind="discover",
         name=f"{page.name}: what is in it",
         images=tuple(record for record in shown if record),
         tables=page.tables[:1],
-        notes=(f"the {_SHOWN} most typical objects of each group, most typical first",),
+        numbers=page.numbers,
+        notes=(f"at most {_SHOWN} objects of each group, most typical first",),
     )
     write_record(join(out, "groups"), overview)
 
@@ -80,29 +85,25 @@ def _write_overview(
 def _group_record(
     group: Group, number: int, images: Sequence[FoundImage], out: str
 ) -> ImageRecord | None:
-    crops = []
+    pictures: dict[str, str] = {}
     for i, j in group.members[:_SHOWN]:
-        left, top, right, bottom = images[i].objects[j].xyxy
         record = images[i].record
         if record is None:
             continue
         small = record.pictures["image"]
         picture = decode_image(read_bytes(join(out, small)), small)
         scale = picture.shape[1] / images[i].width
-        rows = slice(int(top * scale), max(int(bottom * scale), int(top * scale) + 1))
-        cols = slice(int(left * scale), max(int(right * scale), int(left * scale) + 1))
-        crop = picture[rows, cols]
-        if crop.size:
-            crops.append(crop)
-    if not crops:
+        cut = fitted(crop(picture, scale * np.array(images[i].objects[j].xyxy)), *_CELL)
+        place = len(pictures) + 1
+        path = f"pictures/{number:05d}-{place:02d}.jpg"
+        write_rgb(join(out, "groups", path), cut)
+        pictures["image" if place == 1 else f"no. {place}"] = path
+    if not pictures:
         return None
-    sheet = contact_sheet(crops, columns=6, cell=(120, 120))
-    path = f"pictures/{number:05d}-objects.jpg"
-    write_rgb(join(out, "groups", path), sheet)
     return ImageRecord(
-        name=f"{group.name}: {len(group.members)} objects",
-        width=sheet.shape[1],
-        height=sheet.shape[0],
-        pictures={"image": path},
+        name=group.name,
+        width=_CELL[0],
+        height=_CELL[1],
+        pictures=pictures,
         numbers={"objects": len(group.members)},
     )

@@ -6,6 +6,7 @@ falls along what the model itself attends to, it hardly moves when the graph's t
 and its eigenvalue stands apart from the next.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from tasks.ops.discovery import mean_cosine, read_scene, separation
 from tasks.ops.spectral import cut_vectors, threshold_affinity
 from tasks.ops.token_cut import partition
 
+MOST = 2000  # patches of an image that are cut
 SPREAD = 0.3  # standard deviations of the cosines by which the threshold is moved
 
 
@@ -44,13 +46,17 @@ NO_CUT = CutQuality(0.5, 0.0, 0.0, 1.0)
 def cut_quality(descriptors: Array, saliency: np.ndarray) -> list[CutQuality]:
     """Cut each image at the mean cosine, and at SPREAD deviations below and above it.
 
+    Grids of more than MOST patches are thinned first: quality needs no fine edges.
+
     Args:
         descriptors: (B, rows, cols, D). saliency: (B, rows, cols).
 
     Raises:
         ValueError: see `discovery.read_scene`.
     """
-    scene = read_scene(descriptors, saliency)
+    rows, cols = saliency.shape[1:]
+    step = math.ceil(math.sqrt(rows * cols / MOST))
+    scene = read_scene(descriptors[:, ::step, ::step], saliency[:, ::step, ::step])
     unit = scene.unit
     if unit.shape[1] < 4:
         return [NO_CUT for _ in unit]

@@ -22,6 +22,7 @@ from tasks.ops.discovery import Discovery, nothing, one_object, read_scene
 from tasks.ops.patch_grid import unit
 
 EXAMINED = 10  # largest components that can become an object
+LEAST = 0.1  # of the best object's worth, for a further one: crumbs of the background stay out
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def discover_objects(
     """Find the objects of a batch by a learned discriminant.
 
     The largest connected components above `threshold` are ranked by the sum of what they
-    exceed it by.
+    exceed it by; those that have less than a tenth of the best one's are no objects.
 
     Args:
         descriptors: (B, rows, cols, D). saliency: (B, rows, cols).
@@ -134,7 +135,8 @@ def objects_of(
         return nothing(soft.shape, "no patch looks like an object", soft)
     found = components(inside)[:EXAMINED]
     worth = [float((soft[one] - threshold).sum()) for one in found]
-    order = np.argsort(worth)[::-1][:objects]
+    ranked = np.argsort(worth)[::-1][:objects]
+    order = [i for i in ranked if worth[i] >= LEAST * worth[ranked[0]]]
     seeds = [int(np.where(found[i], soft, -np.inf).argmax()) for i in order]
     each = [one_object(component_at(inside, seed), seed, soft, saliency) for seed in seeds]
     return Discovery(

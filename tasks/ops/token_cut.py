@@ -57,7 +57,7 @@ def token_cut(
     _check_tau(tau)
     scene = read_scene(descriptors, saliency)
     graph = _graph(scene.unit, tau, eps)
-    if scene.unit.shape[1] < 3:
+    if scene.raw.shape[1] < 3:
         return [nothing(scene.shape, "fewer than 3 patches: nothing to cut") for _ in graph]
     cuts = cut_vectors(graph)
     density = _density(graph)
@@ -86,7 +86,7 @@ def mask_cut(
     _check_tau(tau)
     scene = read_scene(descriptors, saliency)
     graph = _graph(scene.unit, tau, eps)
-    if scene.unit.shape[1] < 3:
+    if scene.raw.shape[1] < 3:
         return [nothing(scene.shape, "fewer than 3 patches: nothing to cut") for _ in graph]
     found: list[list[Discovery]] = [[] for _ in graph]
     searching = set(range(len(graph)))

@@ -66,7 +66,14 @@ def test_boxes_masks_and_groups_agree(photos: Path, tmp_path: Path) -> None:
     groups = read_json(str(out / "groups.json"))
     assert sum(group["objects"] for group in groups) == len(boxes)
     assert {entry["group"] for entry in boxes} == set(range(1, len(groups) + 1))
-    assert {p.name for p in (out / "report").iterdir()} >= {"index.html"}
+    overview = read_json(str(out / "groups" / "set.json"))
+    assert overview["numbers"] == {"images": 7, "objects": len(boxes), "groups": len(groups)}
+    for record, group in zip(overview["images"], groups, strict=True):
+        assert record["name"] == group["name"]
+        assert len(record["pictures"]) == min(group["objects"], 12)
+        for path in record["pictures"].values():
+            assert max(pixels(out / "groups" / path).shape) == 240
+    assert (out / "report" / "pages" / "groups-discover.html").exists()
 
 
 # pycocotools' own arrays speak NumPy 1's __array__.
@@ -156,19 +163,24 @@ def test_a_pair_that_is_known_to_fail_is_named(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discover_layer, "fails_with_last_keys", bool)
-    config = TINY.replace(facet="key", method="lost", pictures=True)
+    config = TINY.replace(facet="key", method="lost", center=False)
     summary = discover(str(photos), str(tmp_path / "out"), config)
     assert len(summary.doubts) == 1
     assert "last-layer keys of test_vit are known to fail with method lost" in summary.line
-    assert "--auto-layer" in summary.line
+    assert "add --center" in summary.line
     assert tuple(read_json(str(tmp_path / "out" / "set.json"))["warnings"]) == summary.doubts
 
 
-def test_which_models_fail_with_last_keys() -> None:
-    names = {
-        "vit_small_patch14_dinov2": True,
-        "vit_base_patch14_reg4_dinov2.lvd142m": True,
-        "vit_small_patch16_dinov3.lvd1689m": True,
-        "vit_small_patch8_224.dino": False,
-    }
-    assert {name: discover_layer.fails_with_last_keys(name) for name in names} == names
+@pytest.mark.parametrize(
+    ("settings", "fails"),
+    [
+        ({"method": "token_cut", "tau": 0.2}, True),
+        ({"method": "token_cut"}, False),
+        ({"method": "lost", "center": False, "model": "vit_small_patch16_dinov3.lvd1689m"}, True),
+        ({"method": "lost"}, False),
+        ({"method": "mask_cut", "tau": 0.2, "model": "vit_base_patch14_reg4_dinov2"}, True),
+        ({"method": "token_cut", "tau": 0.2, "model": "vit_small_patch8_224.dino"}, False),
+    ],
+)
+def test_what_is_published_to_fail(settings: dict[str, Any], fails: bool) -> None:
+    assert discover_layer.fails_with_last_keys(DiscoverConfig(**settings)) == fails

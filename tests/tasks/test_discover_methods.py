@@ -10,7 +10,7 @@ import pytest
 from storage.images import ImageRef
 from tasks.describe import describe
 from tasks.discover_config import DiscoverConfig, Method
-from tasks.discover_methods import discover_images, one_colour
+from tasks.discover_methods import batch_size, discover_images, one_colour
 from tasks.ops.objectness import learn_objectness
 from tasks.stored import ImageDescriptors
 
@@ -90,6 +90,14 @@ def test_images_of_one_grid_together_give_what_each_gives() -> None:
     for image, picture, one in zip(images, pictures, together, strict=True):
         (alone,) = discover_images([image], [picture], config)
         np.testing.assert_array_equal(one.masks, alone.masks)
+
+
+def test_a_gpu_takes_as_many_as_its_memory_holds() -> None:
+    gpu = TINY.replace(device="cuda")
+    assert batch_size(TINY.replace(device="cpu"), 900) == 1
+    assert batch_size(gpu, 4800) == 16  # 16 x 4,800^2 x 4 bytes are 1.5 GB
+    assert batch_size(gpu, 16_384) == 4  # 1 GiB each
+    assert batch_size(gpu, 65_536) == 1
 
 
 def test_nothing_learned_is_the_reason() -> None:

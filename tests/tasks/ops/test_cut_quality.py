@@ -33,6 +33,14 @@ def test_a_clear_object_that_is_salient_is_worth_most() -> None:
     assert found.agreement == 1.0
 
 
+def test_large_grids_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, truth = planted(0.3)
+    saliency = truth[None].astype(np.float32)
+    thin = cut_quality(values[:, ::2, ::2], saliency[:, ::2, ::2])
+    monkeypatch.setattr("tasks.ops.cut_quality.MOST", 30)  # of 120 patches
+    assert cut_quality(values, saliency) == thin
+
+
 def test_the_cut_of_noise_says_nothing() -> None:
     values, truth = planted(0.1)
     noise = np.random.default_rng(1).normal(size=values.shape).astype(np.float32)

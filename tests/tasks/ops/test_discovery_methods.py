@@ -13,7 +13,7 @@ from tasks.ops.boxes import grid_box_xyxy, iou_xyxy
 from tasks.ops.deep_spectral import deep_spectral
 from tasks.ops.discovery import Discovery, artefacts, mean_cosine, read_scene, separation
 from tasks.ops.lost import degrees, lost
-from tasks.ops.objectness import discover_objects, learn_objectness
+from tasks.ops.objectness import discover_objects, learn_objectness, objects_of
 from tasks.ops.patch_grid import plan_grid, unit
 from tasks.ops.salient_object import salient_object
 from tasks.ops.token_cut import mask_cut, token_cut
@@ -216,6 +216,15 @@ def test_objectness_is_fisher_s_discriminant() -> None:
     assert soft[inside].mean() == pytest.approx(1, abs=1e-3)
     assert soft[~inside].mean() == pytest.approx(0, abs=1e-3)
     assert learned.share == inside.mean()
+
+
+def test_further_objects_are_not_crumbs() -> None:
+    soft = np.zeros((6, 12), dtype=np.float32)
+    soft[1:5, 1:6] = 1.0  # 20 patches that exceed 0.5 by 0.5 each
+    soft[2:4, 8:10] = 1.0  # 4 of them: a fifth
+    soft[5, 11] = 1.0  # 1: a twentieth
+    found = objects_of(soft, soft, objects=3)
+    assert [int(mask.sum()) for mask in found.masks] == [20, 4]
 
 
 def test_a_learned_direction_serves_other_images() -> None:
