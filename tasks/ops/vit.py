@@ -27,8 +27,7 @@ from tasks.ops.vit_attention import (
 from tasks.ops.vit_blocks import PlainStream, Stream
 from tasks.ops.vit_embed import Vit, embed
 from tasks.ops.vit_fused import FusedStream, fused_blocks
-
-_HALF = (torch.bfloat16, torch.float16)
+from tasks.ops.vit_packed import PackedStream, packed_blocks
 
 __all__ = ["FacetRequest", "Features", "check_model", "extract_facets"]
 
@@ -106,7 +105,7 @@ def extract_facets(
         attn, normed = model.blocks[layer].attn, stream.normed(layer)
         facets: list[Part] = [p for p in PARTS if p in wanted]
         keys: list[Part] = ["key"] if layer == attention_layer else []
-        projections = project(attn, normed, {*facets, *keys} if ends else PARTS)
+        projections = stream.project(layer, normed, {*facets, *keys} if ends else PARTS)
         layer_rope = _rope_of(model, rope, layer)
         for part in facets:
             collector.add_part(FacetRequest(layer, part), attn, projections, layer_rope)
@@ -124,10 +123,14 @@ def extract_facets(
 
 
 def _open_stream(model: Vit, tokens: Tensor, rope: Tensor | None) -> Stream:
-    if tokens.dtype in _HALF and rope is None:
-        blocks = fused_blocks(model)
-        if blocks is not None:
-            return FusedStream(blocks, int(model.blocks[0].attn.num_heads), tokens.contiguous())
+    if rope is None and tokens.is_cuda and tokens.dtype in (torch.bfloat16, torch.float16):
+        fused = fused_blocks(model)
+        if fused is not None:
+            return FusedStream(model, fused, tokens.contiguous())
+    if rope is None and tokens.device.type == "cpu" and tokens.dtype == torch.bfloat16:
+        packed = packed_blocks(model)
+        if packed is not None:
+            return PackedStream(model, packed, tokens)
     ropes = [_rope_of(model, rope, layer) for layer in range(len(model.blocks))]
     return PlainStream(model.blocks, tokens, ropes)
 

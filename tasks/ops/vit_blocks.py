@@ -1,12 +1,12 @@
 """A ViT's residual stream, block by block: the general way, for every model that is supported."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from timm.models.eva import EvaBlock
 from torch import Tensor
 
-from tasks.ops.vit_attention import Projections, attend
+from tasks.ops.vit_attention import Part, Projections, attend, project
 from tasks.ops.vit_embed import Vit
 
 
@@ -15,6 +15,9 @@ class Stream(Protocol):
 
     def normed(self, layer: int) -> Tensor:
         """(B, n, D): the tokens after the block's first norm."""
+
+    def project(self, layer: int, normed: Tensor, parts: Collection[Part]) -> Projections:
+        """The block's projections of `normed`; see `vit_attention.project`."""
 
     def advance(self, layer: int, normed: Tensor, projections: Projections) -> None:
         """Go through the block, given `normed` and all its projections."""
@@ -37,6 +40,10 @@ class PlainStream:
         """See `Stream`."""
         normed: Tensor = self._blocks[layer].norm1(self._tokens)
         return normed
+
+    def project(self, layer: int, normed: Tensor, parts: Collection[Part]) -> Projections:
+        """See `Stream`."""
+        return project(self._blocks[layer].attn, normed, parts)
 
     def advance(self, layer: int, normed: Tensor, projections: Projections) -> None:
         """See `Stream`."""

@@ -7,6 +7,7 @@ end in the residual are kept apart as one vector a layer, which the next norm ad
 """
 
 import weakref
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 from tasks.ops import hopper
 from tasks.ops.attention import attention
-from tasks.ops.vit_attention import Projections, split_heads
+from tasks.ops.vit_attention import Part, Projections, project, split_heads
 from tasks.ops.vit_embed import Vit
 
 
@@ -52,9 +53,9 @@ class FusedBlock(NamedTuple):
 class FusedStream:
     """See `vit_blocks.Stream`. Overwrites `tokens` (B, n, D), which are contiguous."""
 
-    def __init__(self, blocks: list[FusedBlock], heads: int, tokens: Tensor) -> None:
+    def __init__(self, model: Vit, blocks: list[FusedBlock], tokens: Tensor) -> None:
+        self._attns = [block.attn for block in model.blocks]
         self._blocks = blocks
-        self._heads = heads
         self._shape = tokens.shape
         self._flat = tokens.view(-1, tokens.shape[-1])
         self._shift: Tensor | None = None
@@ -64,12 +65,15 @@ class FusedStream:
         block = self._blocks[layer]
         return _norm(self._flat, block.shift1, block.norm1).view(self._shape)
 
+    def project(self, layer: int, normed: Tensor, parts: Collection[Part]) -> Projections:
+        """See `vit_blocks.Stream`."""
+        return project(self._attns[layer], normed, parts)
+
     def advance(self, layer: int, normed: Tensor, projections: Projections) -> None:  # noqa: ARG002
         """See `vit_blocks.Stream`."""
         block = self._blocks[layer]
-        query, key, value = (
-            split_heads(part, self._heads) for part in projections if part is not None
-        )
+        heads = int(self._attns[layer].num_heads)
+        query, key, value = (split_heads(part, heads) for part in projections if part is not None)
         attended = attention(query, key, value).transpose(1, 2).reshape(self._flat.shape)
         self._flat.addmm_(attended, block.out.t())
         hidden = _norm(self._flat, block.shift2, block.norm2)

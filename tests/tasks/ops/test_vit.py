@@ -20,6 +20,7 @@ from tasks.ops.kinds import FACETS, FacetRequest
 from tasks.ops.vit import check_model, extract_facets
 from tasks.ops.vit_embed import embed, resize_positions
 from tasks.ops.vit_fused import FusedStream, fused_blocks
+from tasks.ops.vit_packed import packed_blocks
 
 PATCH, SIDE, DIM, HEADS, DEPTH = 8, 32, 48, 3, 3
 TINY: dict[str, Any] = {
@@ -481,13 +482,26 @@ def test_the_fused_blocks_compute_the_same(family: str, monkeypatch: pytest.Monk
     blocks = fused_blocks(model)
     assert blocks is not None
     monkeypatch.setattr(
-        vit, "_open_stream", lambda _model, tokens, _rope: FusedStream(blocks, HEADS, tokens)
+        vit, "_open_stream", lambda _model, tokens, _rope: FusedStream(model, blocks, tokens)
     )
     fused = everything(model, images, attention_layer=1)
     for request, values in plain.facets.items():
         close(fused.facets[request], values)
         close(fused.cls[request], plain.cls[request])
     close(fused.attention, plain.attention)
+
+
+@pytest.mark.parametrize("family", ["dino", "dinov2", "registers"])
+def test_the_packed_blocks_compute_the_same(family: str) -> None:
+    model, images = tiny(family), pictures()
+    plain = everything(model, images, attention_layer=1)
+    half = model.bfloat16()
+    assert packed_blocks(half) is not None
+    packed = everything(half, images.bfloat16(), attention_layer=1)
+    for request, values in plain.facets.items():
+        error = (packed.facets[request].float() - values).norm() / values.norm()
+        assert error < 0.03, request
+    assert (packed.attention - plain.attention).abs().max() < 0.02
 
 
 def test_only_plain_blocks_are_fused_and_changed_weights_are_seen() -> None:
