@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from storage.errors import SourceError, UnreadableImageError
 from storage.files import basename, list_folder, open_filesystem
 from storage.images import read_image
-from storage.refs import VIDEO_SUFFIXES, ImageRef
+from storage.refs import VIDEO_SUFFIXES, ImageRef, version_of
 from storage.sources import list_images
 
 __all__ = [
@@ -39,6 +39,8 @@ class Clip:
         images: the frames' files in order; empty for a video file.
         count: number of frames; None where a video file does not tell.
         fps: frames a second; None for a folder.
+        version: of a video file, its size and etag or time of change; "" for a folder, whose
+            images have their own.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Clip:
     images: tuple[ImageRef, ...]
     count: int | None
     fps: float | None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,8 @@ def _open_video(source: str) -> Clip:
     except av.error.FFmpegError as error:
         raise SourceError(f"{source}: no video that can be read ({error}).") from error
     name = posixpath.splitext(basename(source))[0]
-    return Clip(name, str(source), (), count, fps)
+    info = fs.info(path)
+    return Clip(name, str(source), (), count, fps, f"{info['size']}, {version_of(info)}")
 
 
 def _of_images(clip: Clip, start: int) -> Iterator[Frame]:

@@ -132,7 +132,8 @@ def _key(clip: Clip, given: GivenMasks, config: PropagateConfig) -> str:
     left_out = set(EXECUTION_FIELDS) | config.fields_of_execution | {"store"}
     content = {
         "code": CODE,
-        "clip": [(ref.name, ref.bytes, ref.version) for ref in clip.images] or clip.url,
+        "clip": [clip.url, clip.version] if not clip.images else None,
+        "frames": [(ref.name, ref.bytes, ref.version) for ref in clip.images],
         "masks": given.digest,
         "store": None if config.store is None else open_store(config).config_digest,
         "config": config.model_dump(mode="json", exclude=left_out)

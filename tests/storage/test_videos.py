@@ -66,6 +66,14 @@ def test_a_film_comes_back_as_it_was_written(tmp_path: Path, url: str) -> None:
         assert error < 4, f"frame {index} is {error} grey levels off"
 
 
+def test_another_film_at_the_same_place_is_another_version(tmp_path: Path) -> None:
+    url = str(tmp_path / "film.mp4")
+    frames = [np.full((32, 48, 3), 60 * i, np.uint8) for i in range(3)]
+    first = open_clip(write_mp4(url, frames)).version
+    assert open_clip(url).version == first
+    assert open_clip(write_mp4(url, frames[::-1] * 2)).version != first
+
+
 def test_odd_and_varying_sizes_are_made_even_and_equal(tmp_path: Path) -> None:
     pictures = [colour(0, 31, 33), colour(0, 60, 20), colour(0, 31, 33)]
     frames = list(read_frames(open_clip(write_mp4(str(tmp_path / "odd.mp4"), pictures))))
