@@ -127,7 +127,7 @@ def _open_stream(model: Vit, tokens: Tensor, rope: Tensor | None) -> Stream:
         fused = fused_blocks(model)
         if fused is not None:
             return FusedStream(model, fused, tokens.contiguous())
-    if rope is None and tokens.device.type == "cpu" and tokens.dtype == torch.bfloat16:
+    if rope is None and tokens.device.type == "cpu":
         packed = packed_blocks(model)
         if packed is not None:
             return PackedStream(model, packed, tokens)

@@ -96,20 +96,21 @@ _FUSED: weakref.WeakKeyDictionary[nn.Module, tuple[object, list[FusedBlock] | No
 
 def fused_blocks(model: Vit) -> list[FusedBlock] | None:
     """`model`'s blocks in fused form; None if they are of another kind. Made once a model."""
-    made_from = _fingerprint(model)
+    made_from = fingerprint(model)
     found = _FUSED.get(model)
     if found is None or found[0] != made_from:
-        found = (made_from, _fuse(model))
+        found = (made_from, fuse(model))
         _FUSED[model] = found
     return found[1]
 
 
-def _fingerprint(model: Vit) -> object:
+def fingerprint(model: Vit) -> object:
     """Changes whenever a parameter does."""
     return tuple((p.data_ptr(), p._version, p.dtype) for p in model.blocks.parameters())
 
 
-def _fuse(model: Vit) -> list[FusedBlock] | None:
+def fuse(model: Vit) -> list[FusedBlock] | None:
+    """As `fused_blocks`, made anew."""
     if not all(_is_plain(block) for block in model.blocks):
         return None
     shift = torch.zeros(model.embed_dim, device=model.blocks[0].attn.proj.weight.device)

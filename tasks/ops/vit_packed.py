@@ -1,7 +1,7 @@
-"""The fused blocks on processors that multiply bfloat16, by oneDNN's own linear layers.
+"""The fused blocks on processors, by oneDNN's own linear layers.
 
 Their weights are laid out once as the products want them, and bias, GELU and the residual are
-part of the product: an eighth less time than PyTorch's linear layers and what lies between.
+part of the product: a tenth less time than PyTorch's linear layers and what lies between.
 """
 
 import weakref
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from tasks.ops.attention import attention
 from tasks.ops.vit_attention import PARTS, Part, Projections, project, split_heads
 from tasks.ops.vit_embed import Vit
-from tasks.ops.vit_fused import Affine, FusedBlock, fused_blocks
+from tasks.ops.vit_fused import Affine, FusedBlock, fingerprint, fuse
 
 # Rows that the layout is chosen for; others work as well.
 _ROWS = 1024
@@ -86,30 +86,37 @@ class PackedStream:
         return self._tokens
 
 
-# Of each model the fused blocks that its packed ones were made from, and those.
-_PACKED: weakref.WeakKeyDictionary[nn.Module, tuple[list[FusedBlock], list[PackedBlock]]] = (
+# Of each model its packed blocks, and what they were made from.
+_PACKED: weakref.WeakKeyDictionary[nn.Module, tuple[object, list[PackedBlock] | None]] = (
     weakref.WeakKeyDictionary()
 )
 
 
 def packed_blocks(model: Vit) -> list[PackedBlock] | None:
-    """`model`'s blocks in packed form; None for other blocks or without oneDNN."""
-    fused = fused_blocks(model)
-    if fused is None or not _has_onednn():
+    """`model`'s blocks in packed form; None for other blocks, or where oneDNN cannot do it."""
+    if not _has_onednn(model.blocks[0].norm1.weight.dtype):
         return None
+    made_from = fingerprint(model)
     found = _PACKED.get(model)
-    if found is None or found[0] is not fused:
-        pairs = zip(model.blocks, fused, strict=True)
-        found = fused, [_pack(block, fast) for block, fast in pairs]
+    if found is None or found[0] != made_from:
+        fused = fuse(model)
+        packed = None
+        if fused is not None:
+            packed = [_pack(block, fast) for block, fast in zip(model.blocks, fused, strict=True)]
+        found = made_from, packed
         _PACKED[model] = found
     return found[1]
 
 
-def _has_onednn() -> bool:
+def _has_onednn(dtype: torch.dtype) -> bool:
     operators = torch.ops.mkldnn
-    return torch.backends.mkldnn.is_available() and all(
+    if not torch.backends.mkldnn.is_available() or not all(
         hasattr(operators, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
-    )
+    ):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(operators._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
 
 
 def _pack(block: Vit, fast: FusedBlock) -> PackedBlock:
