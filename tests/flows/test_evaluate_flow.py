@@ -1,5 +1,6 @@
 """Evaluations twice the same, shared, interrupted and on Dask, on the tiniest data sets."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from tasks.match_config import MatchConfig
 from tasks.video_config import PropagateConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
+long = pytest.mark.skipif(
+    "PATCHFLOW_LONG_TESTS" not in os.environ, reason="set PATCHFLOW_LONG_TESTS=1: half a minute"
+)
 
 TINY = {
     "model": "test_vit", "weights": "random", "layer": 5, "stride": 8, "size": 64,
@@ -102,6 +106,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(
     assert len(list(shown)) == 3
 
 
+@long
 def test_blocks_of_pairs_through_dask_come_to_the_same(tmp_path: Path) -> None:
     root, config = willow(tmp_path, 3), MATCH.replace(block=1)
     threads = evaluate("pf-willow", root, str(tmp_path / "threads"), config)
@@ -111,6 +116,7 @@ def test_blocks_of_pairs_through_dask_come_to_the_same(tmp_path: Path) -> None:
     assert len(list((tmp_path / "d" / "blocks").iterdir())) == 3
 
 
+@long
 def test_another_task_finds_the_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
