@@ -29,7 +29,7 @@ def demo(
         tour: also parts of one set, matches of the stereo pair and masks of the clip.
     """
     sets = draw_sets(join(out, "input"))
-    found = subflow(cosegment)(sets.images, out, config.replace(heads=True))
+    found = subflow(cosegment)(sets.images, out, config.replace(attention_heads=True))
     scores = score_sets(out, sets)
     if tour:
         first = sets.sets[0]

@@ -100,7 +100,7 @@ class ExtractConfig(Config):
     saliency_heads: tuple[int, ...] | None = None
     """Attention heads that the saliency averages; by default all."""
 
-    heads: bool = False
+    attention_heads: bool = False
     """Store the CLS attention of every head as well as their mean, for the report's pictures."""
 
     precision: Precision = "auto"
@@ -192,8 +192,8 @@ class ExtractConfig(Config):
         fields = self.model_dump(mode="json", exclude=set(EXECUTION_FIELDS))
         fields["weights"] = self.resolved_weights
         fields["position_resize"] = self.resolved_position_resize
-        if not self.heads:
-            del fields["heads"]  # stores that were made before there was this choice go on
+        if not self.attention_heads:
+            del fields["attention_heads"]  # stores that are older than this choice go on
         return fields
 
     def extraction(self, **update: Any) -> "ExtractConfig":

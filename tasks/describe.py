@@ -128,7 +128,7 @@ class Batch:
         arrays = {name: tensor.numpy() for name, tensor in self._stacked.items()}
         attention = arrays.pop("attention")
         arrays["saliency"] = saliency_from_attention(attention, self._config.saliency_heads)
-        if self._config.heads:
+        if self._config.attention_heads:
             arrays["heads"] = attention.astype(np.float16)
         return [{name: array[i] for name, array in arrays.items()} for i in range(len(attention))]
 

@@ -146,7 +146,7 @@ def array_specs(
     if model.module.cls_token is not None:
         shapes["cls"] = ((model.channels,), config.computed_dtype)
     shapes["saliency"] = (grid, "float32")
-    if config.heads:
+    if config.attention_heads:
         shapes["heads"] = ((model.heads, *grid), "float16")
     return [
         ArraySpec(name, _AXES.get(name, _AXES_BY_RANK[len(shape)]), shape, dtype)

@@ -144,8 +144,7 @@ def _scan(url: str, span: _Span, query: np.ndarray, of_image: int, hits: int) ->
 
 def describe_point(image: str, point: tuple[float, float], store: DescriptorStore) -> np.ndarray:
     """Descriptor (D,) at `point`, with the store's own settings, bilinear between patches."""
-    # A store's "heads" is the model's number of them; the setting of that name adds other arrays.
-    fields = set(ExtractConfig.model_fields) - {"heads"}
+    fields = set(ExtractConfig.model_fields)
     config = ExtractConfig(**{k: v for k, v in store.info.config.items() if k in fields})
     (ref, *_) = list_images(image)
     pixels = read_image(ref)

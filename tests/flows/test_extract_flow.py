@@ -103,7 +103,7 @@ def test_the_store_holds_what_the_ops_give(photos: Path, tmp_path: Path) -> None
 
 def test_attention_heads_are_stored_on_request(photos: Path, tmp_path: Path) -> None:
     store_url = str(tmp_path / "store")
-    extract(str(photos), store_url, TINY.replace(heads=True, saliency_heads=(1,)))
+    extract(str(photos), store_url, TINY.replace(attention_heads=True, saliency_heads=(1,)))
     store = DescriptorStore.open(store_url)
     name = next(iter(store.index()))
     heads = store.read(name, "heads").astype(np.float32)
@@ -113,6 +113,8 @@ def test_attention_heads_are_stored_on_request(photos: Path, tmp_path: Path) -> 
     mean = heads[1]
     expected = (mean - mean.min()) / (mean.max() - mean.min())
     np.testing.assert_allclose(store.read(name, "saliency"), expected, atol=0.02)
+    with pytest.raises(StoreMismatchError, match="attention_heads"):
+        extract(str(photos), store_url, TINY.replace(saliency_heads=(1,)))
 
 
 def test_a_second_run_does_nothing_and_says_so(photos: Path, tmp_path: Path) -> None:
