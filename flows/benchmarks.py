@@ -66,7 +66,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         CosegmentConfig,
         "flows.evaluate_coseg:evaluate_coseg",
         "classes",
-        "iCoseg of Batra et al. 2010: Jaccard and precision.",
+        "Sets of iCoseg (Batra et al. 2010): Jaccard and precision.",
     ),
     "davis2016": Benchmark(
         PropagateConfig,

@@ -35,8 +35,8 @@ class ExtractionSummary:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """For the terminal: what was done, and which stage it took its time in."""
-        return (self.line,) if self.busy is None else (self.line, self.busy.line)
+        """For the terminal: the stage that took the time, and what was done."""
+        return (self.line,) if self.busy is None else (self.busy.line, self.line)
 
     @property
     def line(self) -> str:
