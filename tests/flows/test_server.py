@@ -35,7 +35,6 @@ TINY = {
     "partition_size": 10,
     "refinement": "none",
     "max_clusters": 4,
-    "pictures": False,
 }
 PIPELINE = {
     "images": "s3://bucket/photos",
@@ -64,7 +63,11 @@ def schedule_soon(api: httpx.Client, deployment: dict[str, Any]) -> None:
     assert created.status_code == 201, created.text
 
 
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
 def first_run(api: httpx.Client, deployment: dict[str, Any], stack: local_stack.Stack) -> Any:
+    """The deployment's first run, once it has ended."""
     wanted = {
         "deployments": {"id": {"any_": [deployment["id"]]}},
         "sort": "EXPECTED_START_TIME_ASC",
@@ -73,7 +76,7 @@ def first_run(api: httpx.Client, deployment: dict[str, Any], stack: local_stack.
     runs: list[dict[str, Any]] = []
     while time.monotonic() < deadline:
         runs = api.post("flow_runs/filter", json=wanted).json()
-        if runs and runs[0]["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+        if runs and runs[0]["state_type"] in ENDED:
             return runs[0]
         time.sleep(1)
     states = [(run["name"], run["state_name"]) for run in runs]
@@ -125,6 +128,8 @@ def test_a_scheduled_run_starts_by_itself_and_its_results_are_there() -> None:
             assert run["auto_scheduled"]
             check_results(bucket)
             check_artifacts(api)
+            check_page(api, run)
+            check_forms(api, next(d for d in deployments if d["name"] == "incremental"))
             # Secrets reach workers by their environment and nothing else.
             assert CANARY not in everything_the_server_knows(api)
         names = ("worker", "dask-0", "dask-1", "scheduler", "prefect")
@@ -145,9 +150,38 @@ def check_results(bucket: Path) -> None:
     assert {Image.open(io.BytesIO(mask.read_bytes())).size for mask in masks} == {(40, 32)}
 
 
+def check_page(api: httpx.Client, run: dict[str, Any]) -> None:
+    """Names tell data and model, and what Dask workers log has arrived."""
+    assert run["name"] == "pipeline s3://bucket/pipeline.yaml"
+    runs = api.post("flow_runs/filter", json={}).json()
+    assert {"extract photos with test_vit", "cosegment photos with test_vit"} <= {
+        each["name"] for each in runs
+    }
+    tasks = api.post("task_runs/filter", json={}).json()
+    parts = [t for t in tasks if t["task_key"].startswith("extract_partition-")]
+    assert len(parts) == IMAGES // TINY["partition_size"]
+    assert all("10 images" in part["name"] for part in parts)
+    wanted = {"logs": {"task_run_id": {"any_": [part["id"] for part in parts]}}}
+    logs = api.post("logs/filter", json=wanted).json()
+    assert {log["task_run_id"] for log in logs} == {part["id"] for part in parts}
+
+
+def check_forms(api: httpx.Client, deployment: dict[str, Any]) -> None:
+    """The settings' docstrings are the form's help, and wrong values are refused at once."""
+    schema = deployment["parameter_openapi_schema"]
+    fields = schema["definitions"]["ExtractConfig"]["properties"]
+    assert [name for name, field in fields.items() if not field.get("description")] == []
+    assert "any fsspec URL" in schema["properties"]["images"]["description"]
+    wrong = {"parameters": {"config": {"stride": 0}}}
+    refused = api.post(f"deployments/{deployment['id']}/create_flow_run", json=wrong)
+    assert refused.status_code in (409, 422), refused.text
+    assert "0 is less than the minimum of 1" in refused.text
+
+
 def check_artifacts(api: httpx.Client) -> None:
     found = {a["key"]: a for a in api.post("artifacts/filter", json={}).json() if a["key"]}
     assert {"partitions", "extraction", "sets", "cosegmentation", "pipeline"} <= set(found)
+    assert found["pictures-0"]["data"].startswith("data:image/jpeg;base64,")
     rows = json.loads(found["partitions"]["data"])
     assert sum(row["images"] for row in rows) == IMAGES
     assert "1 of 1 tasks are done" in found["pipeline"]["data"]
