@@ -146,7 +146,7 @@ def main(data: Path, out: Path, limit: str) -> None:
         coseg = folder / "coseg"
         if not whole and limit != "0":
             first = DescriptorStore.open(str(out / "float16" / "coseg" / "store"))
-            repacked(first, str(coseg / "store"), CosegmentConfig(**settings))
+            repacked(first, str(coseg / "store"), CosegmentConfig(**settings).extraction())
         options = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
         found = jaccard(data, coseg, options, limit) if limit != "0" else float("nan")
         size = map_bytes(store, config.pca) / 1e6
