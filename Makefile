@@ -15,7 +15,7 @@ demo: $(VENV)/.installed-weights
 	$(BIN)/patchflow demo --out $(OUT) $(DEMO)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
