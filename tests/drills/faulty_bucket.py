@@ -86,7 +86,6 @@ def drill(run: Callable[[], None], share: float = 0.05, outage: float = 5.0) -> 
     server.start()
     proxy = local_servers.FaultyProxy(server.port, share)
     proxy.start()
-    local_servers.configure("s3", local_servers.s3_settings(proxy.port) | PATIENCE)
     outages: list[float] = []
     over = threading.Event()
 
@@ -103,21 +102,21 @@ def drill(run: Callable[[], None], share: float = 0.05, outage: float = 5.0) -> 
     interruption.start()
     try:
         started = time.perf_counter()
-        run()
-        seconds = time.perf_counter() - started
-        over.set()
-        interruption.join()
-        proxy.share = 0.0
-        return judge() | {
-            "requests": proxy.requests,
-            "faults": proxy.faults,
-            "outages": outages,
-            "seconds": round(seconds, 1),
-        }
+        with local_servers.configured("s3", local_servers.s3_settings(proxy.port) | PATIENCE):
+            run()
+            seconds = time.perf_counter() - started
+            over.set()
+            interruption.join()
+            proxy.share = 0.0
+            return judge() | {
+                "requests": proxy.requests,
+                "faults": proxy.faults,
+                "outages": outages,
+                "seconds": round(seconds, 1),
+            }
     finally:
         over.set()
         interruption.join()
-        local_servers.forget("s3")
         proxy.stop()
         server.stop()
         shutil.rmtree(folder)

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -138,6 +140,19 @@ def forget(protocol: str) -> None:
     """Undo ``configure``."""
     fsspec.config.conf.pop(protocol, None)
     os.environ.pop(f"FSSPEC_{protocol.upper()}", None)
+
+
+@contextmanager
+def configured(protocol: str, settings: dict[str, object]) -> Iterator[None]:
+    """``configure`` for a while, and what was there before again."""
+    before = fsspec.config.conf.get(protocol)
+    configure(protocol, settings)
+    try:
+        yield
+    finally:
+        forget(protocol)
+        if before is not None:
+            configure(protocol, before)
 
 
 class FaultyProxy:
