@@ -108,7 +108,7 @@ class ExtractConfig(Config):
 
     dtype: Literal["float16", "float32", "int8"] = "int8"
     """Type of the stored descriptors; int8 has a scale for each image and channel, takes 41 % of
-    float16's bytes and cost 0.2 points of PCK (PF-WILLOW) and 0.1 of Jaccard (PASCAL-coseg)."""
+    float16's bytes and cost nothing that was measured (RESULTS.md)."""
 
     pca: int | None = Field(default=None, ge=1)
     """Store only this many channels: coordinates along the principal axes of a sample."""
