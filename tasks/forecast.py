@@ -25,6 +25,8 @@ _LIVE_CHANNELS = 2 + 4 + 2 * 4
 # A shard is there as images, as one block and as encoded bytes.
 _SHARD_COPIES = 3
 _ALLOCATOR = 1.25
+# What the allocators of the threads that read and write keep of what was freed (drills/memory.py).
+_KEPT = 64 * 2**20
 _DECODED = 12  # images that are decoded ahead or in hand, of every size
 
 
@@ -135,7 +137,7 @@ def projected_memory(plan: ExtractionPlan, specs: dict[tuple[int, int], list[Arr
         pixels = max(1_000_000, *(image.width * image.height for image in partition.images))
         decoded = 3 * pixels * (_DECODED + 2 * batch)
         largest = max(largest, compute + outputs + shards + decoded)
-    return own_peak() + int(_ALLOCATOR * largest)
+    return own_peak() + _KEPT + int(_ALLOCATOR * largest)
 
 
 def own_peak() -> int:
