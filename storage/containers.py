@@ -1,5 +1,6 @@
 """What is inside tar shards and videos, remembered for as long as they do not change."""
 
+import contextlib
 import posixpath
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from storage.archives import list_members
 from storage.errors import StorageError, UnreadableImageError
 from storage.files import join, read_bytes, write_bytes
 from storage.layout import decode_columns, decode_object, digest, encode_columns, seal, unseal
-from storage.refs import IMAGE_SUFFIXES, VIDEO_SUFFIXES, FoundFile, ImageRef, is_hidden
+from storage.refs import IMAGE_SUFFIXES, VIDEO_SUFFIXES, FoundFile, ImageRef, broken_ref, is_hidden
 
 __all__ = ["FrameChoice", "Listings", "expand"]
 
@@ -75,10 +76,11 @@ class Listings:
             "choice": choice,
             "images": encode_columns(_Inside, rows),
         }
-        write_bytes(self._file(container, choice), seal(value))
+        with contextlib.suppress(UnicodeEncodeError):  # names of other encodings are listed anew
+            write_bytes(self._file(container, choice), seal(value))
 
     def _file(self, container: ImageRef, choice: FrameChoice) -> str:
-        key = digest(container.url.encode(), repr(tuple(choice)).encode())
+        key = digest(container.url.encode("utf-8", "surrogatepass"), repr(tuple(choice)).encode())
         return join(self._folder, f"{key}.json")
 
 
@@ -102,7 +104,7 @@ def _inside(choice: FrameChoice, listings: Listings | None, found: FoundFile) ->
     if known is not None:
         return known
     images = _in_archive(found) if found.suffix == ".tar" else _in_video(found, choice)
-    if listings is not None and not any("#broken=" in ref.url for ref in images):
+    if listings is not None and not any(ref.why_broken for ref in images):
         listings.keep(found.ref, choice, images)
     return images
 
@@ -114,7 +116,7 @@ def _in_archive(found: FoundFile) -> list[ImageRef]:
         if member.size < 0:
             # Named like the archive, so that a run tells of it and goes on.
             why = f"the archive breaks off after byte {member.offset}"
-            refs.append(ImageRef(found.name, f"{archive.url}#broken={why}", 0, archive.version))
+            refs.append(broken_ref(found.name, archive.url, archive.version, why))
         elif posixpath.splitext(member.name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(
             member.name
         ):
@@ -131,7 +133,7 @@ def _in_video(found: FoundFile, choice: FrameChoice) -> list[ImageRef]:
     try:
         times = frame_times(found.fs, found.info["name"])
     except UnreadableImageError as error:
-        return [ImageRef(found.name, f"{video.url}#broken={error.reason}", 0, video.version)]
+        return [broken_ref(found.name, video.url, video.version, error.reason)]
     return [
         ImageRef(
             f"{found.name}#{time.number:06d}",

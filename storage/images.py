@@ -1,6 +1,7 @@
 """Photographs of any format, size and depth as (H, W, 3) uint8, with limits for hostile files."""
 
 import io
+import re
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ MIN_SIDE = 8
 # Enough for the header of nearly every photograph, EXIF block and thumbnail included.
 _HEADER_BYTES = 65_536
 _ORIENTATION = 0x0112
+_FRAME = re.compile(r"#frame=(-?\d+)&seconds=[-.\d]+$")
+_MEMBER = re.compile(r"#tar=(\d+):(\d+)$")
 
 # Pillow's own limit, from the header as ours, so that no warning comes below it.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -135,27 +138,26 @@ class _Frame(NamedTuple):
 
 def _frame_of(ref: ImageRef) -> _Frame | None:
     """The video and time stamp that a reference points to, if it does."""
-    video, _, fragment = ref.url.partition("#frame=")
-    return _Frame(video, int(fragment.partition("&")[0])) if fragment else None
+    match = _FRAME.search(ref.url)
+    return None if match is None else _Frame(ref.url[: match.start()], int(match.group(1)))
 
 
 def read_member(ref: ImageRef, start: int = 0, end: int | None = None) -> bytes:
     """Bytes ``start`` to ``end`` of an image's file or of its member in an archive."""
-    _, _, why = ref.url.partition("#broken=")
-    if why:
-        raise UnreadableImageError(ref.name, why)
-    url, _, fragment = ref.url.partition("#tar=")
-    if fragment:
-        offset, size = (int(number) for number in fragment.split(":"))
+    if ref.why_broken is not None:
+        raise UnreadableImageError(ref.name, ref.why_broken)
+    match = _MEMBER.search(ref.url)
+    if match is not None:
+        offset, size = (int(number) for number in match.groups())
         stop = offset + (size if end is None else min(end, size))
-        return _fetch(ref, url, offset + start, stop)
+        return _fetch(ref, ref.url[: match.start()], offset + start, stop)
     whole = start == 0 and end is None
-    return _fetch(ref, url, None if whole else start, None if whole else end)
+    return _fetch(ref, ref.url, None if whole else start, None if whole else end)
 
 
 def _header(ref: ImageRef) -> bytes:
     # A range beyond the end of an empty file is an error on object stores.
-    if ref.bytes == 0 and "#broken=" not in ref.url:
+    if ref.bytes == 0 and ref.why_broken is None:
         return b""
     return read_member(ref, 0, min(_HEADER_BYTES, ref.bytes))
 

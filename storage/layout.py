@@ -196,7 +196,14 @@ def encode_store_info(info: StoreInfo) -> bytes:
 
 def decode_store_info(data: bytes, file: str) -> StoreInfo:
     """Parse ``store.json`` strictly."""
-    raw = decode_object(parse_json(data, file), _names(StoreInfo), file)
+    try:
+        content = parse_json(data, file)
+    except StoreCorruptError as error:
+        raise StoreCorruptError(
+            f"{file}: cut off or not JSON. It says what all images were made with, and nothing "
+            "else does: restore it from a backup, or extract into a new store."
+        ) from error
+    raw = decode_object(content, _names(StoreInfo), file)
     check_format(raw["format"], file)
     for name in ("config", "weights", "versions"):
         _typed(raw, name, dict, file)

@@ -90,7 +90,7 @@ def compare(
     for ref in listing:
         listed.add(ref.name)
         if (image := index.images.get(ref.name)) is not None:
-            if image.version == ref.version:
+            if (image.version, image.bytes) == (ref.version, ref.bytes):
                 unchanged += 1
             else:
                 changed.append(ref)

@@ -1,11 +1,20 @@
 """Where one image lies, and which version of it."""
 
 import posixpath
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "FoundFile", "ImageRef", "is_hidden", "version_of"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "FoundFile",
+    "ImageRef",
+    "broken_ref",
+    "is_hidden",
+    "version_of",
+]
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -13,6 +22,7 @@ IMAGE_SUFFIXES = frozenset(
         *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".tga"),
     }
 )
+_BROKEN = re.compile(r"#broken=(.*)#$", re.DOTALL)
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts")
 )
@@ -25,7 +35,8 @@ class ImageRef:
     Attributes:
         name: path below the source's root with ``/``, unique in it.
         url: where to read it. ``#tar=offset:size`` points into an archive,
-            ``#frame=stamp&seconds=t`` into a video; ``#broken=why`` cannot be read.
+            ``#frame=stamp&seconds=t`` into a video; ``#broken=why#`` cannot be read. No image's
+            own name ends like these.
         bytes: size of the file, or of the member.
         version: etag or modification time; another version is another image.
     """
@@ -34,6 +45,12 @@ class ImageRef:
     url: str
     bytes: int
     version: str
+
+    @property
+    def why_broken(self) -> str | None:
+        """Why it was listed as one that cannot be read, if it was."""
+        match = _BROKEN.search(self.url)
+        return None if match is None else match.group(1)
 
 
 class FoundFile(NamedTuple):
@@ -55,6 +72,11 @@ class FoundFile(NamedTuple):
         local = "file" in fs.protocol
         url = info["name"] if local else fs.unstrip_protocol(info["name"])
         return ImageRef(self.name, url, int(info["size"] or 0), version_of(info))
+
+
+def broken_ref(name: str, url: str, version: str, why: str) -> ImageRef:
+    """An image that cannot be read, so that a run tells of it and goes on."""
+    return ImageRef(name, f"{url}#broken={why}#", 0, version)
 
 
 def is_hidden(name: str) -> bool:

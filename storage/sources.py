@@ -10,7 +10,7 @@ from typing import Any
 from storage.containers import FrameChoice, Listings, expand
 from storage.errors import SourceError, is_storage_fault
 from storage.files import basename, open_filesystem
-from storage.refs import IMAGE_SUFFIXES, VIDEO_SUFFIXES, FoundFile, ImageRef, is_hidden
+from storage.refs import IMAGE_SUFFIXES, VIDEO_SUFFIXES, FoundFile, ImageRef, broken_ref, is_hidden
 
 __all__ = ["IMAGE_SUFFIXES", "ImageRef", "list_images"]
 
@@ -38,7 +38,9 @@ def list_images(source: str, listings: Listings | None = None) -> list[ImageRef]
     """
     source = str(source)
     try:
-        refs = sorted(_list(source, listings), key=lambda ref: ref.name)
+        # Of two members of one name the later counts, as in any tar.
+        found = {ref.name: ref for ref in map(_in_unicode, _list(source, listings))}
+        refs = sorted(found.values(), key=lambda ref: ref.name)
     except SourceError:
         raise
     except PermissionError as error:
@@ -60,6 +62,18 @@ def list_images(source: str, listings: Listings | None = None) -> list[ImageRef]
             "are read where they are named, e.g. by FOLDER/*.mp4."
         )
     return refs
+
+
+def _in_unicode(ref: ImageRef) -> ImageRef:
+    """The image, or one that cannot be read where its name is of another encoding."""
+    try:
+        ref.url.encode(), ref.name.encode()
+    except UnicodeEncodeError:
+        name, url = (
+            text.encode("utf-8", "backslashreplace").decode() for text in (ref.name, ref.url)
+        )
+        return broken_ref(name, url, ref.version, "its name is not UTF-8: rename it")
+    return ref
 
 
 def _names_credentials(error: Exception) -> bool:
@@ -126,7 +140,12 @@ def _of_glob(fs: Any, pattern: str, source: str) -> Iterator[FoundFile]:
 
 def _of_list_file(fs: Any, path: str, source: str) -> Iterator[FoundFile]:
     folder = posixpath.dirname(path)
-    raw = fs.cat_file(path).decode("utf-8-sig").splitlines()
+    try:
+        raw = fs.cat_file(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{source}: a list file is read as UTF-8, and this one is not ({error}). Save it so."
+        ) from error
     lines = [(number, line.strip()) for number, line in enumerate(raw, start=1)]
     wanted = [(number, line) for number, line in lines if line and not line.startswith("#")]
     seen: set[str] = set()

@@ -1,6 +1,8 @@
 """verify names what is wrong, compact and gc lose nothing, readers go on all the while."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,15 @@ def test_a_sound_store_has_no_problems(place: str) -> None:
     assert report.problems == ()
     assert (report.images, report.partitions, report.uncommitted) == (10, 5, 0)
     assert report.bytes == 10 * (2 * 3 * 4 * 2 + 2 * 3 * 4)
+
+
+def test_another_size_is_another_image_whatever_the_clock_says(tmp_path: Path) -> None:
+    store = make(str(tmp_path))
+    run(store, FIRST)
+    first, *others = listing(FIRST)
+    grown = replace(first, bytes=11)
+    changes = compare([grown, *others], store.index())
+    assert (changes.changed, changes.unchanged) == ((grown,), 9)
 
 
 def test_compact_keeps_every_number_and_readers_go_on(place: str) -> None:

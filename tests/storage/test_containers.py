@@ -1,6 +1,7 @@
 """Tar shards and videos as sources: what is in them, each readable by itself."""
 
 import io
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,37 @@ def test_members_of_shards_are_images(place: str) -> None:
     assert refs[1].bytes == len(SHARD["000.png"])
     alone = list_images(join(place, "a/shard-001.tar"))
     assert [ref.name for ref in alone] == ["shard-001.tar/000.png"]
+
+
+def test_of_two_members_of_one_name_the_later_counts(tmp_path: Path) -> None:
+    first, second = tar_of({"0.png": png(10)}), tar_of({"0.png": png(20)})
+    # A tar ends with blocks of zeros; appending writes over them.
+    both = first.rstrip(b"\0") + bytes(-len(first.rstrip(b"\0")) % 512) + second
+    write_bytes(join(str(tmp_path), "a.tar"), both)
+    (ref,) = list_images(str(tmp_path))
+    assert int(read_image(ref)[0, 0, 0]) == 20
+
+
+def test_odd_names_are_names(tmp_path: Path) -> None:
+    odd = ["b#tar=0:5.png", "c#frame=3&seconds=1.png", "a#broken=no.png", "d #1 100%.png"]
+    for name in odd:
+        (tmp_path / name).write_bytes(png(40))
+    refs = list_images(str(tmp_path))
+    assert [ref.name for ref in refs] == sorted(odd)
+    assert [int(read_image(ref)[0, 0, 0]) for ref in refs] == [40] * 4
+
+
+def test_a_name_that_is_not_unicode_is_one_failure(tmp_path: Path) -> None:
+    (tmp_path / "good.png").write_bytes(png(40))
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(png(50))
+    bad, good = list_images(str(tmp_path))
+    assert (bad.name, good.name) == ("\\udcff.png", "good.png")
+    bad.url.encode()
+    with pytest.raises(UnreadableImageError, match="not UTF-8: rename it"):
+        read_image(bad)
+    (tmp_path / "list.txt").write_bytes(b"gr\xfcn.png\n")
+    with pytest.raises(SourceError, match="read as UTF-8"):
+        list_images(str(tmp_path / "list.txt"))
 
 
 def test_what_is_inside_is_remembered_until_it_changes(
