@@ -42,7 +42,7 @@ class VerifyReport:
         images, partitions, bytes: how much was read and agreed with its digests.
         problems: what was wrong.
         uncommitted: attempts that no commit names; no problem, `gc` removes them.
-        repaired: whether the damaged images were dropped, for the next run to store again.
+        repaired: whether what is damaged was set aside, for the next run to store again.
     """
 
     images: int
@@ -64,10 +64,11 @@ def verify(store: DescriptorStore, *, repair: bool = False) -> VerifyReport:
     index, problems = _sound_state(store.url, repair=repair)
     problems += _verify_bases(store, index, repair=repair)
     images = size = 0
+    unmoored = {name for problem in problems for name in problem.images}
     for partition, members in zip(index.partitions.values(), index.members().values(), strict=True):
         found = _verify_partition(store.url, partition, members)
-        bad = {name for problem in found for name in problem.images}
-        images += len(members) - len(bad)
+        bad = unmoored | {name for problem in found for name in problem.images}
+        images += sum(image.name not in bad for image in members)
         size += sum(_bytes_of(partition) for image in members if image.name not in bad)
         problems += found
     damaged = sorted({name for problem in problems for name in problem.images})

@@ -33,7 +33,7 @@ def verify(store: str, repair: bool, runner: str, debug: bool) -> None:
         f"{report.uncommitted} attempts without a commit"
     )
     if report.repaired:
-        click.echo("damaged images were dropped: run `patchflow extract` to store them again")
+        click.echo("damage was set aside: `patchflow extract` stores again what is missing")
     click.echo(f"store: {store}")
     if report.problems and not report.repaired:
         sys.exit(1)
