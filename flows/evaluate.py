@@ -8,8 +8,8 @@ from typing import Any
 from prefect import Flow, flow, task
 
 from flows.benchmarks import BENCHMARKS, Choice
+from flows.evaluate_settings import BenchmarkName, PresetName, Settings, settings_of
 from flows.runner import default_runner, subflow
-from tasks.config import ExtractConfig
 from tasks.report_task import make_report
 from tasks.scores import Scores, write_scores
 
@@ -33,11 +33,11 @@ class EvaluationSummary:
 
 @flow(name="evaluate", flow_run_name="evaluate {benchmark}", task_runner=default_runner())
 def evaluate(
-    benchmark: str,
+    benchmark: BenchmarkName,
     root: str,
     out: str,
-    config: ExtractConfig,
-    preset: str | None = None,
+    config: Settings | None = None,
+    preset: PresetName | None = None,
     choice: Choice = Choice(),  # noqa: B008 - frozen
 ) -> EvaluationSummary:
     """Run `benchmark` on its official layout under `root` and write OUT/metrics.json.
@@ -46,16 +46,20 @@ def evaluate(
         benchmark: a name in `BENCHMARKS`.
         root: the folder as its authors publish it.
         out: where results are written.
-        config: of the benchmark's capability.
-        preset: the name that the settings came from, for the record.
+        config: of the benchmark's capability; by default the preset's, else what works best here.
+        preset: named settings, as published; those of `config` win.
         choice: a part of the benchmark.
+
+    Raises:
+        ValueError: no such benchmark or preset, or settings of another capability.
     """
     started = time.perf_counter()
+    settings = settings_of(benchmark, config, preset)
     module, _, function = BENCHMARKS[benchmark].flow.partition(":")
     run: Flow[..., Scores] = getattr(importlib.import_module(module), function)
-    scores = subflow(run)(benchmark, root, out, config, choice)
-    seconds = time.perf_counter() - started
-    metrics = record_scores(out, scores, benchmark, preset, config.model_dump(mode="json"), seconds)
+    scores = subflow(run)(benchmark, root, out, settings, choice)
+    used, seconds = settings.model_dump(mode="json"), time.perf_counter() - started
+    metrics = record_scores(out, scores, benchmark, preset, used, seconds)
     report = make_report(out, f"patchflow: {benchmark}")
     return EvaluationSummary(benchmark, metrics, report, scores)
 

@@ -14,9 +14,12 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
+from flows.evaluate_settings import settings_of
 from flows.pipeline_jobs import plan_jobs
 from flows.runner import default_runner, make_runner
+from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.pipeline_file import read_pipeline_file
+from tasks.presets import PRESETS
 
 FOLDER = ROOT / "deployments"
 DEPLOYMENTS = yaml.safe_load((FOLDER / "prefect.yaml").read_text())["deployments"]
@@ -91,6 +94,31 @@ def test_flows_that_submit_tasks_have_a_runner_of_ours(deployment: dict[str, Any
     flow = flow_at(deployment["entrypoint"])
     if ".submit(" in inspect.getsource(flow.fn):
         assert flow.task_runner == default_runner()
+
+
+def parameters_of(flow: str, name: str) -> dict[str, Any]:
+    (found,) = (
+        d for d in DEPLOYMENTS if (d["entrypoint"].partition(":")[2], d["name"]) == (flow, name)
+    )
+    return dict(found["parameters"])
+
+
+def test_what_follows_the_nightly_extraction_finds_its_descriptors() -> None:
+    nightly, after = (
+        parameters_of("extract", "incremental"),
+        parameters_of("cosegment", "after-extract"),
+    )
+    assert (after["images"], after["store"]) == (nightly["images"], nightly["store"])
+    wanted = CosegmentConfig(**after.get("config", {})).extraction()
+    assert ExtractConfig(**nightly["config"]).identity() == wanted.identity()
+
+
+def test_a_deployment_takes_its_settings_from_a_preset() -> None:
+    given = parameters_of("evaluate", "davis2017-dino")
+    settings = settings_of(given["benchmark"], given.get("config"), given["preset"])
+    published = PRESETS[given["preset"]]
+    assert given["benchmark"] in published.evaluates
+    assert {k: getattr(settings, k) for k in published.settings} == published.settings
 
 
 def test_deployments_have_names_of_their_own() -> None:

@@ -8,6 +8,7 @@ import pytest
 from tiny_benchmarks import davis, pascal_coseg, pf_willow, voc
 
 from flows.evaluate import evaluate
+from flows.evaluate_settings import settings_of
 from flows.runner import make_runner
 from storage.results import read_json
 from tasks import chosen, describe, propagate, report_benchmark
@@ -50,8 +51,9 @@ def test_twice_the_same_and_nothing_is_done_again(
     content = read_json(str(first))
     assert content["scores"]
     assert content["count"] == len(content["items"]) > 0
-    # Somewhere else it comes to the same, apart from what it cost.
-    other = read_json(evaluate(name, str(tmp_path / "data"), str(tmp_path / "b"), config).metrics)
+    # Somewhere else, told by a form, it comes to the same, apart from what it cost.
+    form = config.model_dump(mode="json")
+    other = read_json(evaluate(name, str(tmp_path / "data"), str(tmp_path / "b"), form).metrics)
     cost = {"seconds", "peak_memory_bytes"}
     assert {k: v for k, v in other.items() if k not in cost} == {
         k: v for k, v in content.items() if k not in cost
@@ -61,6 +63,31 @@ def test_twice_the_same_and_nothing_is_done_again(
     monkeypatch.setattr(propagate, "run_clip", must_not_run)
     evaluate(name, str(tmp_path / "data"), str(tmp_path / "a"), config)
     assert first.read_bytes() == before
+
+
+def test_settings_of_a_form_win_over_its_preset() -> None:
+    settings = settings_of("davis2017", {"radius": 3}, "dino-davis480")
+    assert isinstance(settings, PropagateConfig)
+    assert (settings.radius, settings.top_k, settings.size) == (3, 5, 480)
+    assert settings_of("voc2007", None, None) == DiscoverConfig()
+    assert settings_of("pf-willow", MATCH, "amir2021-corr") is MATCH
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "given", "preset", "message"),
+    [
+        ("davis", None, None, "no benchmark 'davis'; there are: pascal-coseg, "),
+        ("davis2017", {"radius": 3, "hits": 1}, None, "davis2017 .Propagate.*hits: Extra inputs"),
+        ("davis2017", {"stride": 0}, None, "stride: Input should be greater than or equal to 1"),
+        ("davis2017", MATCH, None, "takes the settings of PropagateConfig; got MatchConfig"),
+        ("davis2017", None, "lost-fullres", "no preset 'lost-fullres' for PropagateConfig"),
+    ],
+)
+def test_settings_of_something_else_are_refused(
+    benchmark: str, given: Any, preset: str | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings_of(benchmark, given, preset)
 
 
 def willow(tmp_path: Path, pairs: int) -> str:
