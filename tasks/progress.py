@@ -39,10 +39,11 @@ def gather(
         on_done: a remark on the latest result, shown beside the bar.
 
     Returns:
-        results in order of completion, and the exceptions of tasks that failed.
+        results in the order of `futures`, whichever ended first, and the exceptions of tasks
+        that failed.
     """
     total = sum(futures.values())
-    results: list[R] = []
+    results: dict[PrefectFuture[R], R] = {}
     errors: list[BaseException] = []
     artifact: Any = create_progress_artifact(progress=0.0, description=what)
     done = 0
@@ -54,14 +55,14 @@ def gather(
             if isinstance(outcome, BaseException):
                 errors.append(outcome)
             else:
-                results.append(outcome)
+                results[future] = outcome
                 remark = on_done(outcome) if on_done else ""
             if errors:
                 remark = f"{len(errors)} failed {remark}".strip()
             done += futures[future]
             bar.update(line, completed=done, remark=remark)
             update_progress_artifact(artifact, progress=100.0 * done / max(total, 1))
-    return results, errors
+    return [results[future] for future in futures if future in results], errors
 
 
 def _outcome(future: PrefectFuture[R]) -> R | BaseException:

@@ -27,6 +27,8 @@ from torch import Tensor
 from tasks.ops.log_bin import bins, bins_at, clamped, pooled_levels
 
 MEMORY = 256 * 2**20
+# Binned blocks of more rows gain nothing: their working arrays leave the processor's caches.
+_ROWS, _CACHED = 8, 32 * 2**20
 
 
 class Block(NamedTuple):
@@ -188,8 +190,8 @@ def _binned_blocks(
     rows, cols = source.shape[:2]
     row_bytes = 4 * cols * target.shape[0] * target.shape[1]
     # A block of t rows holds its sums (t each), and at most 3t rows of products and of their sums.
-    whole = memory >= (3 + len(ways)) * rows * row_bytes
-    step = rows if whole else max(1, memory // ((6 + len(ways)) * row_bytes))
+    whole = min(memory, _CACHED) >= (3 + len(ways)) * rows * row_bytes
+    step = rows if whole else max(1, min(_ROWS, memory // ((6 + len(ways)) * row_bytes)))
     for first in range(0, rows, step):
         last = min(first + step, rows)
         shape = (last - first, cols, *target.shape[:2])

@@ -170,7 +170,9 @@ def describe(args: Any) -> None:
     from tasks.describe import describe as described
     from tasks.ops.quantise import quantise
 
-    config = ExtractConfig(layer=args.layer, facet=args.facet, stride=14, fit="native", batch=1)
+    config = ExtractConfig(
+        weights=args.weights, layer=args.layer, facet=args.facet, stride=14, fit="native", batch=1
+    ).replace(device=args.device)
     files = sorted(Path(args.images).iterdir())[:: args.step][: args.count]
     kept: dict[str, Any] = {"count": len(files), "facet": f"layer {args.layer} {args.facet}"}
     for i, file in enumerate(files):
@@ -202,6 +204,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", help="folder of images, with --save")
     parser.add_argument("--save", help="file for their descriptors")
     parser.add_argument("--load", help="a file that --save wrote")
+    parser.add_argument("--weights", help="their file, if the embedded ones are not installed")
     parser.add_argument("--layer", type=int, default=8)
     parser.add_argument("--facet", default="token")
     parser.add_argument("--step", type=int, default=1, help="use every n-th image")
