@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tasks.ops.search import merge_hits, nearest_rows
+from tasks.ops import search
+from tasks.ops.search import merge_hits, nearest_rows, rough_cosines_on
 
 
 def brute_force(query: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -41,6 +43,28 @@ def test_neighbours_that_float32_cannot_tell_apart_come_in_their_true_order(dtyp
     similarity = brute_force(query, near)
     found = nearest_rows(query, near, 20)
     assert_array_equal(found.row, np.argsort(-similarity)[:20])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8])
+def test_the_first_pass_of_a_gpu_gives_cosines(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_GPU_ROWS", 3)
+    rng = np.random.default_rng(1)
+    values, scale = rng.integers(-99, 99, (rows, 16)).astype(np.int8), rng.uniform(0.1, 2, 16)
+    query = rng.normal(size=16)
+    weights = (query / np.linalg.norm(query) * scale).astype(np.float32)
+    found = rough_cosines_on("cpu", weights, np.square(scale).astype(np.float32), values)
+    assert_allclose(found, brute_force(query, values * scale), atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_finds_the_same() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.integers(-127, 128, (5000, 384)).astype(np.int8)
+    scale, query = rng.uniform(0.01, 0.1, 384).astype(np.float32), rng.normal(size=384)
+    found = nearest_rows(query, values, 100, scale=scale, device="cuda")
+    expected = nearest_rows(query, values, 100, scale=scale)
+    assert_array_equal(found.row, expected.row)
+    assert_array_equal(found.similarity, expected.similarity)
 
 
 def test_what_lies_below_the_floor_may_be_left_out_and_nothing_else() -> None:
