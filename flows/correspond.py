@@ -12,7 +12,7 @@ from tasks.match_config import CorrespondConfig
 from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
 from tasks.stored import stored_names
-from tasks.summary import ExtractionSummary
+from tasks.summary import ExtractionSummary, counted
 
 DEFAULTS = CorrespondConfig()
 
@@ -34,10 +34,10 @@ class CorrespondSummary:
     @property
     def line(self) -> str:
         """One sentence for the terminal."""
-        count = sum(pair.matches for pair in self.pairs)
+        found = counted(sum(pair.matches for pair in self.pairs), "match", "matches")
         reused = sum(pair.reused for pair in self.pairs)
         again = f" ({reused} unchanged since an earlier run)" if reused else ""
-        return f"{count} matches in {len(self.pairs)} pairs of images{again}"
+        return f"{found} in {counted(len(self.pairs), 'pair')} of images{again}"
 
 
 @flow(name="correspond", flow_run_name="correspond {a} and {b}", task_runner=default_runner())
@@ -78,7 +78,7 @@ def correspond(
     }
     reports, errors = gather("matching pairs", futures)
     done = tuple(sorted((p for block in reports for p in block), key=lambda p: p.pair))
-    report = make_report(out, "correspondences")
+    report = make_report(out, "correspondences", extracted.failures)
     raise_failed(
         errors, f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those"
     )

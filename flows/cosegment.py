@@ -9,7 +9,7 @@ from storage.files import join
 from tasks.bundles import bundles
 from tasks.config import CosegmentConfig
 from tasks.cosegment import cosegment_sets
-from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets
+from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets, unusable
 from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
 from tasks.stored import stored_sets
@@ -55,7 +55,7 @@ def cosegment(
     }
     done, errors = gather("co-segmenting images", futures)
     reports = [report for bundle in done for report in bundle]
-    report = make_report(out, "co-segmentation")
+    report = make_report(out, "co-segmentation", unusable(extracted, reports))
     summary = summarise_sets(out, report, extracted, reports)
     publish_sets(summary)
     raise_failed(

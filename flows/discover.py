@@ -17,7 +17,7 @@ from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
 from tasks.sets import result_stems
 from tasks.stored import stored_sets
-from tasks.summary import ExtractionSummary
+from tasks.summary import ExtractionSummary, counted
 
 DEFAULTS = DiscoverConfig()
 
@@ -44,10 +44,12 @@ class DiscoverSummary:
         """One sentence for the terminal."""
         t = self.totals
         empty = f", nothing in {t.empty}" if t.empty else ""
-        groups = f", {t.groups} groups" if t.groups else ""
-        bad = f", {len(self.missing)} images could not be used" if self.missing else ""
+        groups = f", {counted(t.groups, 'group')}" if t.groups else ""
+        lost = self.missing
+        bad = f", {counted(len(lost), 'image')} could not be used" if lost else ""
         doubts = "".join(f"; warning: {doubt}" for doubt in self.doubts)
-        return f"{t.objects} objects in {t.images} images{empty}{groups}{bad}{doubts}"
+        found = f"{counted(t.objects, 'object')} in {counted(t.images, 'image')}"
+        return f"{found}{empty}{groups}{bad}{doubts}"
 
 
 def _run_name() -> str:
@@ -99,7 +101,7 @@ def discover(
         futures[work.submit(store, block, files, first, out, config, learned)] = len(block)
     folders, errors = gather("discovering objects", futures)
     totals = collect(folders, images, out, config, choice, doubts)
-    report = make_report(out, "object discovery")
+    report = make_report(out, "object discovery", (*extracted.failures, *totals.missing))
     raise_failed(
         errors, f"{len(errors)} of {len(blocks)} blocks failed; run again to do only those"
     )

@@ -7,7 +7,7 @@ from flows.extract import extract
 from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.bundles import bundles
-from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets
+from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets, unusable
 from tasks.parts import parts_sets
 from tasks.parts_config import PartsConfig
 from tasks.progress import gather, raise_failed
@@ -55,7 +55,7 @@ def parts(
     }
     done, errors = gather("finding parts", futures)
     reports = [report for bundle in done for report in bundle]
-    report = make_report(out, "parts")
+    report = make_report(out, "parts", unusable(extracted, reports))
     summary = summarise_sets(out, report, extracted, reports)
     publish_sets(summary)
     raise_failed(

@@ -46,7 +46,8 @@ def propagate(
         propagate_clip.with_options(task_run_name=job.name).submit(job, config): 1 for job in jobs
     }
     reports, errors = gather("propagating masks", futures)
-    report = make_report(out, "video masks")
+    missing = [entry for clip in reports for entry in clip.missing]
+    report = make_report(out, "video masks", missing)
     summary = summarise_clips(out, report, reports)
     publish_clips(summary)
     raise_failed(

@@ -7,7 +7,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.set_results import SetReport
-from tasks.summary import ExtractionSummary
+from tasks.summary import ExtractionSummary, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,30 @@ class CosegmentSummary:
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
         """(name, reason) of every image without a mask."""
-        later = [entry for report in self.sets for entry in report.missing]
-        return tuple(sorted({*self.extraction.failures, *later}))
+        return unusable(self.extraction, self.sets)
 
     @property
     def line(self) -> str:
         """One sentence for the terminal."""
-        masks = sum(report.masks for report in self.sets)
+        masks = counted(sum(report.masks for report in self.sets), "mask")
         reused = sum(report.reused for report in self.sets)
         again = f" ({reused} unchanged since an earlier run)" if reused else ""
-        bad = f", {len(self.missing)} images could not be used" if self.missing else ""
-        return f"{masks} masks in {len(self.sets)} sets{again}{bad}"
+        lost = self.missing
+        bad = f", {counted(len(lost), 'image')} could not be used" if lost else ""
+        return f"{masks} in {counted(len(self.sets), 'set')}{again}{bad}"
+
+    def place(self, folder: str) -> str:
+        """Where the results lie that every set has in `folder`, for people."""
+        name = self.sets[0].name if len(self.sets) == 1 else "<set>"
+        return f"{self.out.rstrip('/')}/{name}/{folder}"
+
+
+def unusable(
+    extraction: ExtractionSummary, sets: Sequence[SetReport]
+) -> tuple[tuple[str, str], ...]:
+    """(name, reason) of every image that a run could not use."""
+    later = [entry for report in sets for entry in report.missing]
+    return tuple(sorted({*extraction.failures, *later}))
 
 
 def summarise_sets(

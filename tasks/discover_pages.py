@@ -97,7 +97,7 @@ def _group_record(
         place = len(pictures) + 1
         path = f"pictures/{number:05d}-{place:02d}.jpg"
         write_rgb(join(out, "groups", path), cut)
-        pictures["image" if place == 1 else f"no. {place}"] = path
+        pictures[f"no. {place}"] = path
     if not pictures:
         return None
     return ImageRecord(

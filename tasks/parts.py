@@ -60,12 +60,14 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
         written = write_blocks(parts_block, store, members, model, parts, look, folder, config)
         warnings = (*model.warnings, *parts.book.warnings, *written.warnings)
         if look is not None:
+            rows = _part_rows(sample, model, parts, look)
             record = SetRecord(
                 kind="parts",
                 name=images.name.rpartition("/")[2],
                 images=written.records,
-                clusters=_legend(sample, model, parts, look),
-                sketches=(),
+                clusters=rows,
+                legend={f"part {row.id}": row.colour for row in rows if row.colour},
+                numbers={"parts": len(rows)},
                 warnings=warnings,
                 settings=config.model_dump(mode="json"),
             )
@@ -128,7 +130,7 @@ def _look(sample: Sample, model: SetModel, book: PartCodebook) -> SetLook:
     return set_look(sample.units, sample.saliency, clusters=count)
 
 
-def _legend(
+def _part_rows(
     sample: Sample, model: SetModel, parts: PartModel, look: SetLook
 ) -> tuple[ClusterRecord, ...]:
     """One row for each part, in its colour, counted over the images that the set is learnt from."""
@@ -151,7 +153,7 @@ def _legend(
                 votes=seen,
                 images=seen,
                 kept=True,
-                reason=f"part {part + 1}: {size / total:.0%} of the foreground",
+                reason=f"{size / total:.0%} of the foreground",
                 colour=(red, green, blue),
             )
         )

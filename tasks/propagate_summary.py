@@ -14,6 +14,7 @@ from storage.files import exists, join
 from tasks.clip_pictures import STRIP
 from tasks.inline import data_uri
 from tasks.propagate import ClipReport
+from tasks.summary import counted
 
 _STRIPS = 12  # image artifacts of one run
 
@@ -37,8 +38,10 @@ class PropagateSummary:
         frames = sum(clip.frames for clip in self.clips)
         reused = sum(clip.reused for clip in self.clips)
         again = f" ({reused} unchanged since an earlier run)" if reused else ""
-        bad = f", {len(self.missing)} frames could not be used" if self.missing else ""
-        return f"masks of {frames} frames in {len(self.clips)} videos{again}{bad}"
+        lost = self.missing
+        bad = f", {counted(len(lost), 'frame')} could not be used" if lost else ""
+        clips = counted(len(self.clips), "video")
+        return f"masks of {counted(frames, 'frame')} in {clips}{again}{bad}"
 
 
 def summarise_clips(out: str, report: str, clips: Sequence[ClipReport]) -> PropagateSummary:

@@ -20,7 +20,14 @@ from tasks.report_benchmark import read_page, with_pictures
 from tasks.report_copy import copy_pictures, write_sketches
 from tasks.report_data import Page, write_chunks
 from tasks.report_page import KIND_LABELS, card, render_index, render_page
-from tasks.report_records import REPORT_FOLDER, SET_FILE, RecordError, find_records
+from tasks.report_records import (
+    MISSING_FILE,
+    REPORT_FOLDER,
+    SET_FILE,
+    RecordError,
+    find_records,
+    read_missing,
+)
 
 _ASSETS = ("report.css", "index.js", "set.js", "inspector.js")
 
@@ -51,7 +58,7 @@ def write_report(out: str, *, title: str = "patchflow") -> ReportSummary:
     for name in _ASSETS:
         content = resources.files("tasks") / "report_assets" / name
         write_bytes(join(report, "assets", name), content.read_bytes())
-    pages, problems = _load(out)
+    pages, missing, problems = _load(out)
     cards = []
     for found in pages:
         page, lost = copy_pictures(found, report)
@@ -60,15 +67,19 @@ def write_report(out: str, *, title: str = "patchflow") -> ReportSummary:
         write_chunks(page, report)
         for name, html in render_page(page).items():
             write_bytes(join(report, "pages", name), html.encode())
-    index = render_index(title, cards, problems)
+    index = render_index(title, cards, problems, missing)
     write_bytes(join(report, "index.html"), index.encode())
     images = sum(len(page.record.images) for page in pages)
     return ReportSummary(join(report, "index.html"), len(pages), images, tuple(problems))
 
 
-def _load(out: str) -> tuple[list[Page], list[str]]:
-    """Pages in the order of the kinds, then by where they lie; and what could not be read."""
-    pages, problems = [], []
+def _load(out: str) -> tuple[list[Page], dict[str, str], list[str]]:
+    """Pages in the order of the kinds, then by where they lie; inputs that tasks could not use,
+    with the reasons; and which of the files could not be read.
+    """
+    pages: list[Page] = []
+    missing: dict[str, str] = {}
+    problems = []
     for url in find_records(out):
         folder = url.rpartition("/")[0]
         place = (
@@ -79,12 +90,15 @@ def _load(out: str) -> tuple[list[Page], list[str]]:
             .rstrip("/")
         )
         try:
-            pages.append(Page.of(read_page(url), folder, place.strip("/")))
+            if url.endswith(f"/{MISSING_FILE}"):
+                missing |= read_missing(url)
+            else:
+                pages.append(Page.of(read_page(url), folder, place.strip("/")))
         except (RecordError, StorageError) as error:
             problems.append(str(error))
     pages = [_with_cases(page, pages) for page in pages]
     kinds = list(KIND_LABELS)
-    return sorted(pages, key=lambda page: kinds.index(page.record.kind)), problems
+    return sorted(pages, key=lambda page: kinds.index(page.record.kind)), missing, problems
 
 
 def _with_cases(page: Page, pages: list[Page]) -> Page:
@@ -93,8 +107,8 @@ def _with_cases(page: Page, pages: list[Page]) -> Page:
         return page
     inside = f"{page.folder}/"
     others = [
-        (other.folder.removeprefix(inside), other.record)
+        (f"{other.folder}/".removeprefix(inside), other.record)
         for other in pages
-        if other.folder.startswith(inside)
+        if f"{other.folder}/".startswith(inside)
     ]
     return replace(page, record=with_pictures(page.record, others))

@@ -15,7 +15,7 @@ from tasks.report_records import (
     read_record,
 )
 
-_CASES = 4  # of each kind
+_CASES = 4  # of each kind, or fewer where there are not enough items
 _SHOWN = {"scores", "by_category", "items", "intervals", "notes", "settings"}
 _LEFT_OUT = frozenset(_SHOWN | {"groups", "sizes", "measures", "published"})
 
@@ -72,17 +72,18 @@ def extreme_cases(
 ) -> dict[str, tuple[str, ...]]:
     """Names of the worst, the middle and the best items by one score, `_CASES` each.
 
-    Nothing where there are too few items for the three to differ.
+    Fewer where that many would overlap; nothing of less than three items.
     """
     known = sorted((value[score], name) for name, value in items.items() if score in value)
     names = [name for _, name in known]
-    if len(names) < 3 * _CASES:
+    count = min(_CASES, len(names) // 3)
+    if not count:
         return {}
-    middle = (len(names) - _CASES) // 2
+    middle = (len(names) - count) // 2
     return {
-        "worst": tuple(names[:_CASES]),
-        "median": tuple(names[middle : middle + _CASES]),
-        "best": tuple(names[: -_CASES - 1 : -1]),
+        "worst": tuple(names[:count]),
+        "median": tuple(names[middle : middle + count]),
+        "best": tuple(names[: -count - 1 : -1]),
     }
 
 
@@ -91,7 +92,8 @@ def with_pictures(record: SetRecord, others: Iterable[tuple[str, SetRecord]]) ->
 
     Args:
         record: the benchmark's.
-        others: (folder relative to the benchmark's own, record) of the sets.
+        others: (folder relative to the benchmark's own, record) of the sets; the folder is empty
+            or ends with a slash.
     """
     wanted = {name: label for label, names in record.cases.items() for name in names}
     scores = {
@@ -106,10 +108,13 @@ def with_pictures(record: SetRecord, others: Iterable[tuple[str, SetRecord]]) ->
     for folder, other in others:
         for image in other.images:
             if image.name in wanted and image.name not in found:
-                pictures = {k: f"{folder}/{path}" for k, path in image.pictures.items()}
-                name = f"{wanted[image.name]}: {image.name}"
                 found[image.name] = ImageRecord(
-                    name, image.width, image.height, pictures, numbers=scores.get(image.name, {})
+                    f"{wanted[image.name]}: {image.name}",
+                    image.width,
+                    image.height,
+                    {k: f"{folder}{path}" for k, path in image.pictures.items()},
+                    {k: f"{folder}{path}" for k, path in image.large.items()},
+                    numbers=scores.get(image.name, {}),
                 )
     return replace(record, images=tuple(found[name] for name in wanted if name in found))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from storage.errors import StorageError
 from storage.files import join, read_bytes, write_bytes
-from tasks.report_data import Page, layer_file
+from tasks.report_data import Page, image_files
 from tasks.report_records import SketchRecord
 
 _COPIES_AT_ONCE = 8
@@ -22,25 +22,21 @@ def copy_pictures(page: Page, report: str) -> tuple[Page, list[str]]:
         The page without what could not be copied, and what that was, in words.
     """
     pictures = join(report, "pictures", page.slug)
-    places = [
-        (number, layer)
-        for number, image in enumerate(page.record.images)
-        for layer in image.pictures
-    ]
     jobs = [
-        (page.folder, path, join(pictures, layer_file(number, layer, path)))
-        for number, layer in places
-        for path in [page.record.images[number].pictures[layer]]
+        (page.folder, path, join(pictures, name))
+        for number, image in enumerate(page.record.images)
+        for name, path in image_files(number, image).items()
     ]
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
         problems = list(pool.map(_copied, jobs))
-    lost = {place for place, problem in zip(places, problems, strict=True) if problem}
+    lost = {path for (_, path, _), problem in zip(jobs, problems, strict=True) if problem}
     images = tuple(
         replace(
             image,
-            pictures={k: v for k, v in image.pictures.items() if (number, k) not in lost},
+            pictures={k: v for k, v in image.pictures.items() if v not in lost},
+            large={k: v for k, v in image.large.items() if v not in lost},
         )
-        for number, image in enumerate(page.record.images)
+        for image in page.record.images
     )
     record = replace(page.record, images=images)
     if record.movie:

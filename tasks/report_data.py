@@ -83,6 +83,13 @@ def layer_file(number: int, layer: str, path: str) -> str:
     return f"{number:05d}-{plain}{suffix if re.fullmatch(r'[.][a-z0-9]+', suffix) else ''}"
 
 
+def image_files(number: int, image: ImageRecord) -> dict[str, str]:
+    """The names of an image's pictures in the report, each with its path in the record."""
+    small = {layer_file(number, layer, path): path for layer, path in image.pictures.items()}
+    large = {layer_file(number, f"{k}-large", path): path for k, path in image.large.items()}
+    return small | large
+
+
 def page_data(page: Page) -> dict[str, Any]:
     """What set.js starts with; paths are relative to the page."""
     record = page.record
@@ -99,6 +106,8 @@ def page_data(page: Page) -> dict[str, Any]:
 
 def _image_data(page: Page, number: int) -> dict[str, Any]:
     image = page.record.images[number]
+    pictures = {k: layer_file(number, k, path) for k, path in image.pictures.items()}
+    large = {k: layer_file(number, f"{k}-large", path) for k, path in image.large.items()}
     return {
         "name": image.name,
         "width": image.width,
@@ -106,7 +115,8 @@ def _image_data(page: Page, number: int) -> dict[str, Any]:
         "jaccard": image.jaccard,
         "numbers": dict(image.numbers),
         "warnings": image.warnings,
-        "pictures": {k: layer_file(number, k, path) for k, path in image.pictures.items()},
+        "pictures": pictures,
+        **({"large": large} if large else {}),
     }
 
 

@@ -28,6 +28,7 @@ KIND_LABELS: dict[Kind, str] = {
     "pair": "correspondences",
     "video": "video",
     "discover": "object discovery",
+    "cluster": "dataset clustering",
     "search": "patch search",
 }
 _FRONT_LAYERS = ("parts", "overlay", "objects", "boxes", "image")
@@ -57,15 +58,17 @@ def card(page: Page) -> Card:
     """The page's entry, with its first three images."""
     pictures = []
     for number, image in enumerate(page.record.images[:3]):
-        layer = next((name for name in _FRONT_LAYERS if name in image.pictures), None)
+        known = (*_FRONT_LAYERS, *image.pictures)
+        layer = next((name for name in known if name in image.pictures), None)
         if layer is not None:
             name = layer_file(number, layer, image.pictures[layer])
             pictures.append(f"pictures/{page.slug}/{name}")
     scores = _scores(page.record)
-    counted = page.record.images and page.record.kind != "benchmark"
-    notes = [f"{len(page.record.images)} {_unit(page.record)}"] if counted else []
-    notes += [f"{name} {value}" for name, value in scores][:2]
-    notes += [f"{len(page.record.warnings)} warnings"] if page.record.warnings else []
+    counted = page.record.kind != "benchmark" and _is_counted(page.record)
+    notes = [f"{len(page.record.images):,} {_unit(page.record)}"] if counted else []
+    notes += [f"{name} {value}" for name, value in scores][: 3 - len(notes)]
+    warnings = len(page.record.warnings)
+    notes += [f"{warnings} warning{'s' if warnings > 1 else ''}"] if warnings else []
     return Card(
         page.record.kind,
         page.record.name,
@@ -77,8 +80,10 @@ def card(page: Page) -> Card:
     )
 
 
-def render_index(title: str, cards: Sequence[Card], problems: Sequence[str]) -> str:
-    """The overview."""
+def render_index(
+    title: str, cards: Sequence[Card], problems: Sequence[str], missing: Mapping[str, str]
+) -> str:
+    """The overview. missing: reasons by name of inputs that could not be used."""
     kinds = [
         (kind, label) for kind, label in KIND_LABELS.items() if kind in {c.kind for c in cards}
     ]
@@ -91,6 +96,7 @@ def render_index(title: str, cards: Sequence[Card], problems: Sequence[str]) -> 
             cards=cards,
             kinds=kinds,
             problems=problems,
+            missing=missing,
         )
     )
 
@@ -130,12 +136,17 @@ def render_page(page: Page) -> dict[str, str]:
 def _headline(record: SetRecord) -> list[tuple[str, str]]:
     if record.kind == "benchmark":
         return _scores(record)
-    counted = record.images and _unit(record) not in record.numbers
+    counted = _is_counted(record)
     numbers = [(_unit(record), f"{len(record.images):,}")] if counted else []
-    if record.clusters:
+    if record.clusters and record.kind == "coseg":
         kept = sum(cluster.kept for cluster in record.clusters)
         numbers.append(("clusters kept", f"{kept} of {len(record.clusters)}"))
     return numbers + _scores(record)
+
+
+def _is_counted(record: SetRecord) -> bool:
+    """Whether to count the images here: not where the task did, which may show only some."""
+    return bool(record.images) and _unit(record) not in record.numbers
 
 
 def _unit(record: SetRecord) -> str:

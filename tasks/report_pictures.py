@@ -32,8 +32,10 @@ from tasks.report_records import ClusterRecord, GridRecord, ImageRecord
 from tasks.report_sketches import binned_id, fit_binned, write_sketches
 
 PICTURE_SIDE = 400  # pixels of the longer side
+_LARGE_SIDE = 1000  # of what the enlarged view shows
 _QUALITY = 85
 SKETCHED_IMAGES = 300  # more in one page would be of no use, at 60 KB each
+_LARGE_IMAGES = 300  # have large pictures, at 100 KB each
 _SAMPLE = 20_000  # patches that a set's colours and sketches are fitted on
 
 
@@ -104,10 +106,20 @@ def set_look(
 
 def draw_image(view: ImageView, look: SetLook) -> dict[str, ImageArray]:
     """Every picture of one image by layer, none larger than PICTURE_SIDE."""
-    small = view.pixels
-    if max(small.shape[:2]) > PICTURE_SIDE:
-        small = fitted(small, PICTURE_SIDE, PICTURE_SIDE)
+    small = _at_most(view.pixels, PICTURE_SIDE)
     return {"image": small} | _draw_patches(view, look, small) | _draw_pixels(view, look, small)
+
+
+def _draw_large(view: ImageView, look: SetLook) -> dict[str, ImageArray]:
+    """What is worth more pixels, by layer; nothing of an image that is small itself."""
+    if max(view.pixels.shape[:2]) <= PICTURE_SIDE:
+        return {}
+    large = _at_most(view.pixels, _LARGE_SIDE)
+    return {"image": large} | _draw_pixels(view, look, large)
+
+
+def _at_most(pixels: ImageArray, side: int) -> ImageArray:
+    return fitted(pixels, side, side) if max(pixels.shape[:2]) > side else pixels
 
 
 def _draw_patches(view: ImageView, look: SetLook, small: ImageArray) -> dict[str, ImageArray]:
@@ -170,6 +182,10 @@ def write_image(
     for layer, picture in draw_image(view, look).items():
         pictures[layer] = f"pictures/{number:05d}-{layer}.jpg"
         write_rgb(join(folder, pictures[layer]), picture, quality=_QUALITY)
+    large = {}
+    for layer, picture in (_draw_large(view, look) if number < _LARGE_IMAGES else {}).items():
+        large[layer] = f"pictures/{number:05d}-{layer}-large.jpg"
+        write_rgb(join(folder, large[layer]), picture, quality=_QUALITY)
     few = number < SKETCHED_IMAGES
     sketches = write_sketches(folder, number, view.sketched, look.sketches) if few else {}
     return ImageRecord(
@@ -177,6 +193,7 @@ def write_image(
         width=view.pixels.shape[1],
         height=view.pixels.shape[0],
         pictures=pictures,
+        large=large,
         mask=mask,
         jaccard=jaccard,
         grid=grid_record(view.grid) if sketches else None,

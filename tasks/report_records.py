@@ -7,30 +7,33 @@ The file contract, so that `patchflow report OUT` can be run over whatever lies 
     OUT/<any folders>/sketches/...    descriptors for the similarity inspector, int8 (rows, cols,
                                       channels) in C order, see `SketchRecord`
     OUT/<any folders>/metrics.json    of `patchflow evaluate`; becomes a benchmark's page
+    OUT/<any folders>/missing.json    names of inputs that could not be used, and why
 
 A field that is left out has its default; unknown fields are ignored, so that a report can be
 made from the files of another version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from storage.errors import StorageError
-from storage.files import join, list_folder
+from storage.files import join, list_folder, remove
 from storage.results import read_json, write_json
 
 SET_FILE = "set.json"
 METRICS_FILE = "metrics.json"
+MISSING_FILE = "missing.json"
+_RECORDS = (SET_FILE, METRICS_FILE, MISSING_FILE)
 _STORE_FILE = "store.json"
 REPORT_FOLDER = "report"
 _DEPTH = 3
 # Folders that hold a file for each image.
 _NO_RECORDS = frozenset({REPORT_FOLDER, "pictures", "sketches", "masks", "frames"})
 
-Kind = Literal["coseg", "parts", "pair", "video", "discover", "search", "benchmark"]
+Kind = Literal["coseg", "parts", "pair", "video", "discover", "cluster", "search", "benchmark"]
 Value = str | int | float | bool | None
 
 
@@ -57,8 +60,9 @@ class ImageRecord:
     """One image, frame or view.
 
     pictures: layer to path, for instance image, saliency, clusters, pca, overlay, parts, boxes;
-    shown in this order. grid, sketches: for the inspector; source id to path. jaccard: where the
-    truth is known.
+    shown in this order. large: the same layers with more pixels, for the enlarged view, where
+    there are any. grid, sketches: for the inspector; source id to path. jaccard: where the truth
+    is known.
     numbers: anything else worth a line, for instance confidence.
     """
 
@@ -66,6 +70,7 @@ class ImageRecord:
     width: int
     height: int
     pictures: Mapping[str, str] = field(default_factory=dict)
+    large: Mapping[str, str] = field(default_factory=dict)
     mask: str | None = None
     jaccard: float | None = None
     grid: GridRecord | None = None
@@ -178,6 +183,7 @@ class SetRecord:
 
 
 _RECORD = TypeAdapter(SetRecord)
+_MISSING = TypeAdapter(dict[str, str])
 
 
 def write_record(folder: str, record: SetRecord) -> str:
@@ -201,6 +207,27 @@ def read_record(url: str) -> SetRecord:
         ) from error
 
 
+def write_missing(out: str, missing: Sequence[tuple[str, str]]) -> None:
+    """Write `out`/missing.json, a reason by name, or remove an earlier run's."""
+    url = join(out, MISSING_FILE)
+    if missing:
+        write_json(url, dict(missing))
+    else:
+        remove(url)
+
+
+def read_missing(url: str) -> dict[str, str]:
+    """The reasons of one missing.json, by name.
+
+    Raises:
+        RecordError: not JSON, or anything but texts by name.
+    """
+    try:
+        return _MISSING.validate_python(read_content(url))
+    except ValidationError as error:
+        raise RecordError(f"{url}: expected a reason by name of each input") from error
+
+
 def read_content(url: str) -> Any:
     """What a JSON file holds; RecordError where it is none."""
     try:
@@ -210,7 +237,7 @@ def read_content(url: str) -> Any:
 
 
 def find_records(out: str) -> list[str]:
-    """URLs of the set.json and metrics.json files under `out`, sorted, the report left out."""
+    """URLs of the files of the contract under `out`, sorted, the report left out."""
     return sorted(_find(out, _DEPTH))
 
 
@@ -218,7 +245,7 @@ def _find(folder: str, depth: int) -> list[str]:
     names = list_folder(folder)
     if _STORE_FILE in names:  # a store holds a folder for every partition, and no records
         return []
-    found = [join(folder, name) for name in names if name in (SET_FILE, METRICS_FILE)]
+    found = [join(folder, name) for name in names if name in _RECORDS]
     if depth:
         for name in list_folder(folder, "directory"):
             if name not in _NO_RECORDS and not name.endswith(".zarr"):

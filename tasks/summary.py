@@ -50,6 +50,11 @@ class ExtractionSummary:
         return f"{done}{gone}{bad}"
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """1 set, 2 sets, 1,000 sets; `many` where it is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def summarise(
     plan: ExtractionPlan,
     reports: Sequence[PartitionReport],

@@ -1,8 +1,10 @@
 """Fixtures that every test may use."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import local_servers
 import pytest
@@ -40,3 +42,19 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_server
     yield server
     local_servers.forget("s3")
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless chromium; skips where it or playwright is absent.
+
+    For a file at a time: while playwright runs, its event loop is in the way of Prefect's.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    path = os.environ.get("PATCHFLOW_CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs chromium on the path (or set PATCHFLOW_CHROMIUM)")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -113,22 +113,32 @@ const patchflow = (() => {
     function show() {
       const image = order[position];
       if (!image) return;
-      const base = path(image, "image") ?? path(image, layer);
-      byId("large-base").src = base;
-      byId("large-base").alt = `${image.name}`;
+      const finest = (name) => (image.large?.[name] ? page.folder + image.large[name] : path(image, name));
+      const base = byId("large-base");
       const top = byId("large-top");
+      base.src = finest("image") ?? finest(layer);
+      base.alt = image.name;
       top.hidden = layer === "image" || !path(image, layer);
       if (!top.hidden) {
-        top.src = path(image, layer);
+        top.src = finest(layer);
         top.alt = `${layerName(layer)} of ${image.name}`;
       }
-      dialog.querySelector(".stack").style.setProperty("--ratio", image.width / image.height);
+      fit();
       byId("large-name").textContent = image.name;
       const score = image.jaccard === null ? "" : ` · Jaccard ${image.jaccard.toFixed(3)}`;
       byId("large-note").textContent = `${position + 1} of ${order.length}${score}`;
       for (const input of byId("large-layers").querySelectorAll("input")) {
         input.checked = input.value === layer;
       }
+    }
+
+    // A picture of another shape than the image, such as a sheet of maps, is shown by itself.
+    function fit() {
+      const [base, top] = [byId("large-base"), byId("large-top")];
+      const ratio = (picture) => picture.naturalWidth / picture.naturalHeight || 0;
+      const shown = ratio(top.hidden ? base : top);
+      base.hidden = !top.hidden && Math.abs(ratio(base) / shown - 1) > 0.03;
+      if (shown) dialog.querySelector(".stack").style.setProperty("--ratio", shown);
     }
 
     function open(at, which) {
@@ -155,6 +165,7 @@ const patchflow = (() => {
       byId("large-opacity").addEventListener("input", (event) => {
         byId("large-top").style.opacity = event.target.value / 100;
       });
+      for (const id of ["large-base", "large-top"]) byId(id).addEventListener("load", fit);
       byId("large-close").addEventListener("click", () => dialog.close());
       byId("large-previous").addEventListener("click", () => move(-1));
       byId("large-next").addEventListener("click", () => move(1));

@@ -17,6 +17,7 @@ from tasks.config import CosegmentConfig
 from tasks.foreground import cosegment as foreground_of
 from tasks.foreground import learn_stored
 from tasks.ops.preprocess import to_image_size
+from tasks.report_records import read_missing
 from tasks.stored import read_descriptors
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -141,6 +142,10 @@ def test_broken_pictures_are_named_and_the_rest_is_done(photos: Path, tmp_path: 
     summary = cosegment(str(photos), str(tmp_path / "out"), TINY)
     assert [name for name, _ in summary.missing] == ["cats/broken.png", "dogs/empty.jpg"]
     assert summary.line == "7 masks in 2 sets, 2 images could not be used"
+    assert read_missing(f"{tmp_path}/out/missing.json") == dict(summary.missing)
+    index = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "2 inputs could not be used" in index
+    assert "<b>dogs/empty.jpg</b>: the file is empty" in index
     assert len(masks(tmp_path / "out")) == 7
 
 

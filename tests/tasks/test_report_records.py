@@ -16,7 +16,9 @@ from tasks.report_records import (
     SketchRecord,
     TableRecord,
     find_records,
+    read_missing,
     read_record,
+    write_missing,
     write_record,
 )
 
@@ -75,6 +77,17 @@ def test_a_cut_off_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "set.json").write_text('{"kind": "pa')
     with pytest.raises(RecordError, match="not valid JSON"):
         read_record(str(tmp_path / "set.json"))
+
+
+def test_what_is_missing_is_kept_until_a_run_misses_nothing(tmp_path: Path) -> None:
+    write_missing(str(tmp_path), [("a.jpg", "empty"), ("b.jpg", "broken")])
+    (url,) = find_records(str(tmp_path))
+    assert read_missing(url) == {"a.jpg": "empty", "b.jpg": "broken"}
+    write_json(url, ["a.jpg"])
+    with pytest.raises(RecordError, match=r"missing\.json: expected a reason by name"):
+        read_missing(url)
+    write_missing(str(tmp_path), [])
+    assert find_records(str(tmp_path)) == []
 
 
 def test_records_are_found_in_folders_and_not_in_the_report(tmp_path: Path) -> None:

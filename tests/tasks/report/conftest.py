@@ -1,11 +1,7 @@
 """A folder of results as tasks leave it, made of random descriptors, and a browser."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -120,16 +116,3 @@ def _write_video(out: Path) -> None:
         frames.append(ImageRecord(f"{n:05d}", 64, 48, pictures))
     curve = CurveRecord("Mask area", {"object": (0.1, 0.2, None, 0.4, 0.5, 0.6)})
     write_record(str(folder), SetRecord("video", "clip", tuple(frames), curves=(curve,)))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Headless chromium; skips where it or playwright is absent."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    path = os.environ.get("PATCHFLOW_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("needs chromium on the path (or set PATCHFLOW_CHROMIUM)")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()

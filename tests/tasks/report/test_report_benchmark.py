@@ -52,7 +52,13 @@ def test_cases_are_the_ends_and_the_middle() -> None:
         "median": [8, 9, 10, 11],
         "best": [19, 18, 17, 16],
     }
-    assert extreme_cases(dict(list(ITEMS.items())[:11]), "jaccard") == {}
+    few = extreme_cases(dict(list(ITEMS.items())[:6]), "jaccard")
+    assert [[int(name[4:6]) for name in names] for names in few.values()] == [
+        [0, 1],
+        [2, 3],
+        [5, 4],
+    ]
+    assert extreme_cases(dict(list(ITEMS.items())[:2]), "jaccard") == {}
     assert extreme_cases(ITEMS, "pck") == {}
 
 
@@ -62,12 +68,13 @@ def test_the_score_with_the_most_values_chooses_the_cases() -> None:
     assert telling_score({}, {}) == ""
 
 
-def test_cases_show_the_pictures_of_the_sets(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["sets/cat", ""])
+def test_cases_show_the_pictures_of_the_sets(tmp_path: Path, place: str) -> None:
     out = tmp_path / "out"
     write_json(str(out / "metrics.json"), METRICS)
-    write_rgb(str(out / "sets" / "cat" / "p" / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    write_rgb(str(out / place / "p" / "a.png"), np.zeros((4, 4, 3), np.uint8))
     images = tuple(ImageRecord(name, 4, 4, {"image": "p/a.png"}) for name in ITEMS)
-    write_record(str(out / "sets" / "cat"), SetRecord("coseg", "cat", images))
+    write_record(str(out / place), SetRecord("coseg", "cat", images))
     summary = write_report(str(out))
     assert (summary.pages, summary.problems) == (2, ())
     shown = list((out / "report" / "pictures" / "metrics-benchmark").iterdir())

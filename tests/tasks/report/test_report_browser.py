@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pytest
+from browser_tab import Tab
 
 from storage.results import write_rgb
 from tasks.ops.patch_grid import unit
@@ -19,39 +20,6 @@ from tasks.report_records import ImageRecord, SetRecord, write_record
 from .conftest import CHANNELS, NAMES, Results
 
 pytestmark = pytest.mark.browser
-
-
-class Tab:
-    """A page that remembers whatever went wrong."""
-
-    def __init__(self, page: Any, root: Path) -> None:
-        self.page = page
-        self.root = root.as_uri()
-        self.wrong: list[str] = []
-        self.bytes = 0
-        page.on("console", lambda m: self.wrong.append(f"{m.type}: {m.text}"))
-        page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
-        page.on("request", self._watch)
-
-    def _watch(self, request: Any) -> None:
-        if not request.url.startswith((self.root, "data:")):
-            self.wrong.append(f"left the folder: {request.url}")
-
-    def open(self, name: str) -> Any:
-        self.page.goto(f"{self.root}/{name}")
-        return self.page
-
-    def until(self, expression: str) -> None:
-        """Wait until a script's expression holds; the page's policy forbids playwright's own."""
-        for _ in range(200):
-            if self.page.evaluate(expression):
-                return
-            self.page.wait_for_timeout(25)
-        raise AssertionError(f"never came true: {expression}")
-
-    def count(self, selector: str) -> int:
-        return int(self.page.locator(f"{selector}:visible").count())
 
 
 @pytest.fixture
@@ -72,46 +40,20 @@ def all_pages(results: Results) -> list[str]:
     return [str(path.relative_to(report)) for path in sorted(report.rglob("*.html"))]
 
 
-def scroll_through(page: Any) -> None:
-    page.evaluate(
-        """async () => {
-            for (let y = 0; y < document.body.scrollHeight; y += 400) {
-                scrollTo(0, y);
-                await new Promise((done) => setTimeout(done, 20));
-            }
-        }"""
-    )
-
-
 def test_every_picture_of_every_page_decodes(tab: Tab, results: Results) -> None:
     seen = 0
     for name in all_pages(results):
-        page = tab.open(name)
-        scroll_through(page)
-        bad = page.evaluate(
-            """async () => {
-                const pictures = [...document.images].filter((i) => i.getAttribute("src"));
-                await Promise.all(pictures.map((i) => i.decode()));
-                return pictures.filter((i) => !i.naturalWidth).map((i) => i.src);
-            }"""
-        )
-        assert bad == []
-        seen += page.evaluate("[...document.images].filter((i) => i.getAttribute('src')).length")
+        tab.open(name)
+        seen += tab.decoded_pictures()
     assert seen >= 5 * 5 + 5 + 6 * 2
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_phone_cuts_nothing_off(tab: Tab, name: str) -> None:
-    tab.page.set_viewport_size({"width": 390, "height": 844})
-    page = tab.open(f"{name}.html")
-    page.wait_for_timeout(100)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    cut = page.evaluate(
-        """[...document.querySelectorAll("main *:not(.scroll *, pre, svg *)")]
-            .filter((e) => e.getClientRects().length && getComputedStyle(e).position !== "absolute")
-            .filter((e) => e.getBoundingClientRect().right > 391).map((e) => e.outerHTML)"""
-    )
-    assert cut == []
+    tab.open(f"{name}.html")
+    assert tab.cut_off_on_a_phone() == []
+    rows = "[...document.querySelectorAll('tr')].map((row) => row.offsetHeight)"
+    assert max([0, *tab.page.evaluate(rows)]) < 150
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -180,6 +122,28 @@ def test_enlarged_view_by_keyboard(tab: Tab) -> None:
     assert page.locator("#large-top").evaluate("e => e.style.opacity") == "0.3"
     page.keyboard.press("Escape")
     assert page.locator("#large").get_attribute("open") is None
+
+
+def test_enlarged_view_shows_the_finest_picture_in_its_own_shape(
+    browser: Any, tmp_path: Path
+) -> None:
+    for name, size in (("small", (30, 40)), ("large", (60, 80)), ("sheet", (20, 60))):
+        write_rgb(str(tmp_path / f"s/{name}.png"), np.zeros((*size, 3), np.uint8))
+    layers = {"image": "small.png", "heads": "sheet.png"}
+    image = ImageRecord("a", 40, 30, layers, {"image": "large.png"})
+    write_record(str(tmp_path / "s"), SetRecord("coseg", "s", (image,)))
+    write_report(str(tmp_path))
+    context = browser.new_context()
+    tab = Tab(context.new_page(), tmp_path / "report")
+    page = tab.open("pages/s-coseg.html")
+    page.locator(".item button").first.click()
+    tab.until("document.getElementById('large-base').naturalWidth === 80")
+    page.keyboard.press("2")
+    tab.until("document.getElementById('large-base').hidden")
+    box = page.locator("#large-top").bounding_box()
+    assert abs(box["width"] / box["height"] - 3) < 0.01
+    assert tab.wrong == []
+    context.close()
 
 
 def test_video_scrubber_shows_the_frame(tab: Tab) -> None:

@@ -16,7 +16,7 @@ from tasks.ops.patch_grid import plan_grid, unit
 from tasks.ops.sketch import sketch_cosine
 from tasks.report import write_report
 from tasks.report_data import Page, layer_file
-from tasks.report_pictures import ImageView, SetLook, draw_image, grid_record
+from tasks.report_pictures import ImageView, SetLook, draw_image, grid_record, write_image
 from tasks.report_records import ImageRecord, SetRecord, read_record, write_record
 
 from .conftest import CHANNELS, NAMES, Results
@@ -110,6 +110,36 @@ def test_pictures_are_small_and_layers_lie_over_the_image() -> None:
     assert_array_equal(drawn["clusters"][150, 205], colours[1])
     assert drawn["overlay"][150, 300, 1] > 0
     assert drawn["overlay"][150, 100, 1] == 0
+
+
+def test_pictures_of_large_images_come_in_two_sizes(tmp_path: Path) -> None:
+    grid = plan_grid(1200, 900, patch=14, stride=(14, 14), size=84)
+    mask = np.zeros((900, 1200), bool)
+    view = ImageView("x", np.zeros((900, 1200, 3), np.uint8), grid, np.zeros(grid.shape), mask=mask)
+    record = write_image(str(tmp_path / "s"), 0, view, SetLook())
+    write_record(str(tmp_path / "s"), SetRecord("coseg", "s", (record,)))
+    assert write_report(str(tmp_path)).problems == ()
+    sizes = {}
+    for path in (tmp_path / "report" / "pictures" / "s-coseg").iterdir():
+        with Image.open(path) as picture:
+            sizes[path.name] = picture.size
+    assert sizes == {
+        "00000-image.jpg": (400, 300), "00000-image-large.jpg": (1000, 750),
+        "00000-saliency.jpg": (400, 300),
+        "00000-overlay.jpg": (400, 300), "00000-overlay-large.jpg": (1000, 750),
+    }  # fmt: skip
+
+
+def test_the_overview_counts_images_once(tmp_path: Path) -> None:
+    images = (ImageRecord("a", 4, 4), ImageRecord("b", 4, 4))
+    write_record(str(tmp_path / "p"), SetRecord("coseg", "p", images))
+    write_record(str(tmp_path / "q"), SetRecord("discover", "q", images, numbers={"images": 90}))
+    write_report(str(tmp_path))
+    index = (tmp_path / "report" / "index.html").read_text()
+    assert re.findall(r"<small>(.*?)</small>", index) == [
+        "co-segmentation · 2 images",
+        "object discovery · images 90",
+    ]
 
 
 def test_counts_are_shown_without_decimals(tmp_path: Path) -> None:
