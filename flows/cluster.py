@@ -7,16 +7,19 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.runner import default_runner
 from tasks.cluster import ClusterReport, cluster_store
+from tasks.cluster_page import write_cluster_pages
 from tasks.parts_config import ClusterConfig
+from tasks.report_task import make_report
 
 DEFAULTS = ClusterConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSummary:
-    """The outcome of one run."""
+    """The outcome of one run. page: URL of the report's first page."""
 
     out: str
+    page: str
     report: ClusterReport
 
     @property
@@ -31,13 +34,15 @@ class ClusterSummary:
 
 @flow(name="cluster", flow_run_name="cluster {store}", task_runner=default_runner())
 def cluster(store: str, out: str, config: ClusterConfig = DEFAULTS) -> ClusterSummary:
-    """Cluster every descriptor of `store`; see `tasks.cluster`.
+    """Cluster every descriptor of `store`, see `tasks.cluster`, and write the report.
 
     Args:
         store: of `patchflow extract`.
         out: where results are written.
         config: how.
     """
-    summary = ClusterSummary(out, cluster_store.submit(store, out, config).result())
+    report = cluster_store.submit(store, out, config).result()
+    write_cluster_pages(store, out, config)
+    summary = ClusterSummary(out, make_report(out, "clusters"), report)
     create_markdown_artifact(f"# {summary.line}\n\nResults: `{out}`", key="clusters")
     return summary

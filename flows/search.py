@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from prefect import flow
 
 from flows.runner import default_runner
-from tasks.search import SearchReport, search_store, write_hits
+from tasks.report_task import make_report
+from tasks.search import SearchReport, search_store
+from tasks.search_page import write_hits
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSummary:
-    """The outcome of one run."""
+    """The outcome of one run. page: URL of the report's first page."""
 
     out: str
+    page: str
     report: SearchReport
 
     @property
@@ -34,7 +37,7 @@ def search(
     hits: int = 100,
     every_patch: bool = False,
 ) -> SearchSummary:
-    """Write OUT/hits.csv and the contact sheet OUT/hits.png.
+    """Write OUT/hits.csv, the contact sheet OUT/hits.png and the report.
 
     Args:
         store: a descriptor store.
@@ -45,4 +48,5 @@ def search(
         every_patch: not only the best patch of each image.
     """
     found = search_store(store, image, point, hits, every_patch=every_patch)
-    return SearchSummary(out, write_hits(store, found, out))
+    written = write_hits(store, image, point, found, out)
+    return SearchSummary(out, make_report(out, "patch search"), written)

@@ -9,6 +9,7 @@ from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.correspond import plan_pairs
 from tasks.match_config import MatchConfig
+from tasks.report_task import make_report
 from tasks.summary import ExtractionSummary
 from tasks.transfer import TransferReport, transfer_keypoints
 
@@ -17,9 +18,10 @@ DEFAULTS = MatchConfig()
 
 @dataclass(frozen=True, slots=True)
 class TransferSummary:
-    """The outcome of one run."""
+    """The outcome of one run. page: URL of the report's first page."""
 
     out: str
+    page: str
     extraction: ExtractionSummary
     report: TransferReport
 
@@ -42,7 +44,7 @@ def transfer(
     config: MatchConfig = DEFAULTS,
     store: str | None = None,
 ) -> TransferSummary:
-    """Write OUT/keypoints.csv: the points of image `a` where they lie in image `b`.
+    """Write OUT/keypoints.csv, the points of image `a` where they lie in image `b`, and the report.
 
     Args:
         a: the image that the points are of.
@@ -64,6 +66,5 @@ def transfer(
     if extracted.failures:
         name, reason = extracted.failures[0]
         raise ValueError(f"{name} cannot be read: {reason}")
-    return TransferSummary(
-        out, extracted, transfer_keypoints(store, plan.pairs[0], keypoints, out, config)
-    )
+    report = transfer_keypoints(store, plan.pairs[0], keypoints, out, config)
+    return TransferSummary(out, make_report(out, "keypoint transfer"), extracted, report)

@@ -26,9 +26,11 @@ from tasks.ops.lloyd import PartialSums, partial_sums, reduce_sums, update_cente
 from tasks.ops.patch_grid import unit
 from tasks.parts_config import ClusterConfig
 from tasks.sets import result_stems
+from tasks.stored import stored_grid
 
 Block = tuple[str, ...]
 CODEBOOK = "codebook.zarr"
+SUMMARY = "clusters.json"
 _BLOCK = 64  # images
 _NEAREST = 8  # images named for each centre
 _SEED_RESTARTS = 10
@@ -38,12 +40,14 @@ _LEAST_SEEDS = 4000
 @dataclass(frozen=True, slots=True)
 class BlockLabels:
     """names: of the block's images. sizes: (K,) patches. nearest: (images, K) smallest squared
-    distance of an image's patches to each centre.
+    distance of an image's patches to each centre. places: (images, K, 2) that patch's centre,
+    (x, y) in original pixels.
     """
 
     names: Block
     sizes: np.ndarray
     nearest: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ def cluster_store(store: str, out: str, config: ClusterConfig) -> ClusterReport:
             "hierarchy": config.hierarchy,
         },
     )
-    write_json(join(out, "clusters.json"), _summary(labelled))
+    write_json(join(out, SUMMARY), _summary(labelled))
     return ClusterReport(
         clusters=len(centers),
         images=sum(map(len, blocks)),
@@ -168,15 +172,19 @@ def label_block(
     opened = DescriptorStore.open(store)
     sizes = np.zeros(len(centers), dtype=np.int64)
     nearest = np.empty((len(block), len(centers)), dtype=np.float32)
+    places = np.empty((len(block), len(centers), 2))
     for number, name in enumerate(block):
-        distances = _image_distances(_read(opened, name), centers, config)
+        distances = image_distances(opened, name, centers, config)
         labels = distances.argmin(axis=2)
         sizes += np.bincount(labels.ravel(), minlength=len(centers))
-        nearest[number] = distances.min(axis=(0, 1))
+        flat = distances.reshape(-1, len(centers))
+        nearest[number] = flat.min(axis=0)
+        row_col = np.stack(np.divmod(flat.argmin(axis=0), labels.shape[1]), axis=1)
+        places[number] = stored_grid(opened.info.config, opened.find(name)).to_xy(row_col)
         if folder is not None:
             path = join(folder, f"{stems[name]}.png")
             write_indexed_png(path, labels.astype(np.uint8), palette(len(centers)))
-    return BlockLabels(block, sizes, nearest)
+    return BlockLabels(block, sizes, nearest, places)
 
 
 def _image_sums(maps: np.ndarray, centers: np.ndarray, config: ClusterConfig) -> PartialSums:
@@ -187,8 +195,11 @@ def _image_sums(maps: np.ndarray, centers: np.ndarray, config: ClusterConfig) ->
     return partial_sums(_points(maps, config), centers)
 
 
-def _image_distances(maps: np.ndarray, centers: np.ndarray, config: ClusterConfig) -> np.ndarray:
-    """(rows, cols, K) squared distances."""
+def image_distances(
+    store: DescriptorStore, name: str, centers: np.ndarray, config: ClusterConfig
+) -> np.ndarray:
+    """Squared distances (rows, cols, K) of an image's patches to all centres."""
+    maps = _read(store, name)
     if config.hierarchy:
         from tasks.ops.binned_lloyd import binned_distances
 
@@ -218,13 +229,22 @@ def _read(store: DescriptorStore, name: str) -> np.ndarray:
 
 
 def _summary(labelled: Sequence[BlockLabels]) -> list[dict[str, Any]]:
-    """Size and nearest images of every cluster."""
+    """Size and nearest images of every cluster, each with where its nearest patch lies."""
     names = [name for one in labelled for name in one.names]
     nearest = np.concatenate([one.nearest for one in labelled])
+    places = np.concatenate([one.places for one in labelled]).round(2)
     sizes = np.sum([one.sizes for one in labelled], axis=0)
     rows = []
     for cluster, size in enumerate(sizes):
         order = np.argsort(nearest[:, cluster], kind="stable")[:_NEAREST]
-        found = [{"name": names[i], "squared_distance": float(nearest[i, cluster])} for i in order]
+        found = [
+            {
+                "name": names[i],
+                "squared_distance": float(nearest[i, cluster]),
+                "x": float(places[i, cluster, 0]),
+                "y": float(places[i, cluster, 1]),
+            }
+            for i in order
+        ]
         rows.append({"cluster": cluster, "patches": int(size), "nearest": found})
     return rows

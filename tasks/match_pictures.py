@@ -39,6 +39,7 @@ def write_pair(
     matches: Sequence[MatchRecord] = (),
     numbers: Mapping[str, int | float | None] | None = None,
     warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     """Write a pair's pictures and its record below `folder`.
 
@@ -63,6 +64,7 @@ def write_pair(
         matches=tuple(matches),
         numbers=dict(numbers or {}),
         warnings=tuple(warnings),
+        notes=tuple(notes),
         settings=config.model_dump(mode="json"),
     )
     write_record(folder, record)

@@ -1,4 +1,4 @@
-"""Search tasks: describe the query, scan a store through Dask, write what was found."""
+"""Search tasks: describe the query, scan a store through Dask."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,19 @@ from prefect import task
 
 from storage.bases import read_basis
 from storage.descriptors import DescriptorStore, read_block
-from storage.files import join
 from storage.images import list_images, read_image
 from storage.index import PartitionInfo, StoredImage
 from storage.reader import SCALE_SUFFIX
-from storage.results import write_csv, write_rgb
 from storage.writer import shard_images
 from tasks.config import ExtractConfig
 from tasks.describe import describe
 from tasks.faults import STORAGE_RETRIES
-from tasks.ops.draw_layout import contact_sheet
 from tasks.ops.log_bin import bins_at
 from tasks.ops.pca import project
 from tasks.ops.search import NO_HITS, Hits, merge_hits, nearest_rows
-from tasks.stored import source_of, stored_grid
+from tasks.stored import stored_grid
 
-COLUMNS = ("rank", "image", "x", "y", "similarity")
 _SCALE = "descriptors" + SCALE_SUFFIX
-_SHEET = 24  # crops on the contact sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,40 +156,6 @@ def describe_point(image: str, point: tuple[float, float], store: DescriptorStor
         maps = project(maps, basis.axes)
     row_col = torch.from_numpy(described.grid.to_row_col(np.array([point])).copy())
     return np.asarray(bins_at([torch.from_numpy(maps)], row_col)[0][0, 4])
-
-
-@task(name="write-hits", **STORAGE_RETRIES)
-def write_hits(store: str, report: SearchReport, out: str) -> SearchReport:
-    """Write hits.csv, and hits.png with a crop around each of the first hits."""
-    rows = [(i, f.image, f.x, f.y, f.similarity) for i, f in enumerate(report.hits, start=1)]
-    write_csv(join(out, "hits.csv"), COLUMNS, rows)
-    opened = DescriptorStore.open(store)
-    crops, captions, missing = [], [], []
-    for rank, hit in enumerate(report.hits[:_SHEET], start=1):
-        try:
-            pixels = read_image(source_of(opened.find(hit.image)))
-        except Exception as error:  # noqa: BLE001 - a picture that is gone costs its crop only
-            missing.append((hit.image, str(error)))
-            continue
-        crops.append(crop_around(pixels, hit.x, hit.y))
-        captions.append(f"{rank}: {hit.image.rpartition('/')[2]} {hit.similarity:.2f}")
-    if crops:
-        write_rgb(join(out, "hits.png"), contact_sheet(crops, captions=captions))
-    return SearchReport(report.patches, report.hits, tuple(missing))
-
-
-def crop_around(pixels: np.ndarray, x: float, y: float) -> np.ndarray:
-    """A square of 40 % of the shorter side around (x, y), moved into the image, a cross in it."""
-    height, width = pixels.shape[:2]
-    side = max(1, round(0.4 * min(height, width)))
-    left = int(np.clip(round(x - side / 2), 0, width - side))
-    top = int(np.clip(round(y - side / 2), 0, height - side))
-    crop = pixels[top : top + side, left : left + side].copy()
-    row, col = int(np.clip(y - top, 0, side - 1)), int(np.clip(x - left, 0, side - 1))
-    arm = max(2, side // 20)
-    crop[row, max(col - arm, 0) : col + arm + 1] = (255, 40, 40)
-    crop[max(row - arm, 0) : row + arm + 1, col] = (255, 40, 40)
-    return crop
 
 
 def _place(

@@ -14,9 +14,10 @@ from storage.results import write_csv, write_rgb
 from tasks.correspond import ImagePair
 from tasks.faults import STORAGE_RETRIES
 from tasks.match_config import MatchConfig
-from tasks.match_pictures import short
+from tasks.match_pictures import short, write_pair
 from tasks.matching import View, compare, transfer_points, views_of
 from tasks.ops.draw_layout import match_picture
+from tasks.report_records import MatchRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class TransferReport:
 def transfer_keypoints(
     store: str, pair: ImagePair, keypoints: str, out: str, config: MatchConfig
 ) -> TransferReport:
-    """Write keypoints.csv, with x, y in the target image, and transfer.png.
+    """Write keypoints.csv, with x, y in the target image, transfer.png and the page's record.
 
     Raises:
         ValueError: keypoints without columns x,y, with a value that is no number, or outside
@@ -50,7 +51,24 @@ def transfer_keypoints(
     write_csv(join(out, "keypoints.csv"), [*others, "x", "y", "confidence"], table)
     pictures = read_image(source.ref), read_image(target.ref)
     write_rgb(join(out, "transfer.png"), match_picture(*pictures, xy, points.xy))
-    return TransferReport(len(rows), float(points.confidence.mean()))
+    report = TransferReport(len(rows), float(points.confidence.mean()))
+    write_pair(
+        out,
+        f"{short(source.name)} to {short(target.name)}",
+        (source, target),
+        pictures,
+        config,
+        matches=[
+            MatchRecord(*map(float, (*here, *there, sure)))
+            for here, there, sure in zip(xy, points.xy, points.confidence, strict=True)
+        ],
+        numbers={"points": report.points, "mean confidence": report.confidence},
+        notes=(
+            "keypoints of the first image where they lie in the second; similarity stands for "
+            "the confidence of each",
+        ),
+    )
+    return report
 
 
 def _check_inside(xy: np.ndarray, source: View, url: str) -> None:

@@ -26,6 +26,8 @@ from tasks.ops.log_bin import log_bin
 from tasks.ops.patch_grid import unit
 from tasks.part_codebook import crops, learn_parts
 from tasks.parts_config import ClusterConfig, PartsConfig
+from tasks.report_records import read_record
+from tasks.stored import stored_grid
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -74,6 +76,19 @@ def test_cluster_writes_a_codebook_that_labels_every_patch(store: str, tmp_path:
     rows = json.loads((out / "clusters.json").read_text())
     assert [row["patches"] for row in rows] == sizes.tolist()
     assert all(np.diff([n["squared_distance"] for n in row["nearest"]]).min() >= 0 for row in rows)
+    name, x, y = (rows[1]["nearest"][0][key] for key in ("name", "x", "y"))
+    row, col = stored_grid(opened.info.config, opened.find(name)).to_row_col(np.array([x, y]))
+    raw = opened.read(name, "descriptors").astype(np.float32)[round(row), round(col)]
+    assert ((raw - arrays["centers"][1]) ** 2).sum() == pytest.approx(
+        rows[1]["nearest"][0]["squared_distance"], rel=1e-3
+    )
+    page, inside = read_record(f"{out}/set.json"), read_record(f"{out}/clusters/set.json")
+    assert list(page.images[0].pictures) == ["image", "saliency", "clusters", "pca"]
+    assert page.numbers == {
+        "clusters": 3, "images clustered": len(opened.index()), "patches": sizes.sum(),
+    }  # fmt: skip
+    assert [image.numbers["patches"] for image in inside.images] == sorted(sizes, reverse=True)
+    assert Path(summary.page).exists()
 
 
 def test_log_binned_clusters_label_every_patch_by_its_surroundings(

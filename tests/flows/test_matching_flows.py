@@ -44,7 +44,7 @@ def test_an_image_matches_itself_and_its_flow_stands_still(picture: Path, tmp_pa
     out = tmp_path / "out"
     salient = ["--threshold", "0", "--flow", "image"]
     result = run("correspond", picture, picture, out, *MATCHING, *salient)
-    assert "10 matches in 1 pairs" in result.stdout
+    assert "10 matches in 1 pair of images" in result.stdout
     found = rows(out / "matches.csv")
     assert len(found) == 10
     for row in found:
@@ -85,6 +85,9 @@ def test_keypoints_are_carried_over_and_bad_ones_refused(picture: Path, tmp_path
     assert [row["name"] for row in found] == ["eye", "ear"]
     assert_allclose([float(found[0][k]) for k in "xy"], [80, 60], atol=3)
     assert 0 < float(found[0]["confidence"]) <= 1
+    page = read_record(f"{out}/set.json")
+    assert [(m.source_x, m.source_y) for m in page.matches] == [(80, 60), (40.5, 50)]
+    assert (out / "report" / "index.html").exists()
     for text, message in (("u,v\n1,2\n", "columns x,y; got"), ("x,y\n1,up\n", "must be numbers")):
         points.write_text(text)
         result = run("transfer", picture, picture, points, out, *MATCHING, status=1)
@@ -108,6 +111,9 @@ def test_search_finds_the_image_itself_first(
     assert len({hit["image"] for hit in hits}) == len(hits) == 3
     assert hits[0]["image"] == "1.png"
     assert_allclose([float(hits[0][k]) for k in "xy"], [80, 60], atol=8)
+    page = read_record(f"{tmp_path}/out/set.json")
+    assert [image.name for image in page.images[:2]] == ["searched for: a.png", "1: 1.png"]
+    assert len(list((tmp_path / "out" / "report" / "pictures" / "search").iterdir())) == 4
     run("search", store, picture, tmp_path / "all", "--point", "80,60", "--every-patch")
     patches = sum(
         image.grid[0] * image.grid[1]
