@@ -6,6 +6,7 @@ from flows.benchmarks import Choice
 from flows.runner import default_runner
 from storage.files import join
 from tasks.benchmarks.davis import gather_scores, load, score_sequence
+from tasks.benchmarks.davis_cases import draw_cases
 from tasks.progress import gather, raise_failed
 from tasks.propagate import ClipJob, propagate_clip
 from tasks.scores import Scores
@@ -39,4 +40,6 @@ def evaluate_davis(
     )
     scored = [score_sequence.submit(chosen, s, join(out, s, "masks")) for s in chosen.frames]
     notes = ("no mask given: the salient object is followed",) if free else ()
-    return gather_scores(chosen, [f.result() for f in scored], video_weights(config), notes)
+    scores = gather_scores(chosen, [f.result() for f in scored], video_weights(config), notes)
+    draw_cases(chosen, scores, out)
+    return scores

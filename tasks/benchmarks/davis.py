@@ -86,7 +86,7 @@ def score_sequence(
     values: dict[int, list[tuple[float, float]]] = {number: [] for number in numbers}
     for stem in stems[1:-1]:
         truth = read_indexed_png(benchmark.truth(sequence, stem))
-        found = _read_or_empty(join(masks, f"{stem}.png"), truth.shape)
+        found = read_or_empty(join(masks, f"{stem}.png"), truth.shape)
         void = None if benchmark.single else truth == _VOID
         if benchmark.single:
             truth, found = (truth > 0).astype(np.uint8), (found > 0).astype(np.uint8)
@@ -139,7 +139,8 @@ def _spread(name: str, score: SequenceScore) -> dict[str, float]:
     return {name: score.mean, f"{name}_recall": score.recall, f"{name}_decay": score.decay}
 
 
-def _read_or_empty(url: str, shape: tuple[int, ...]) -> np.ndarray:
+def read_or_empty(url: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask's object numbers, all 0 of that shape where there is none."""
     if not exists(url):
         return np.zeros(shape, dtype=np.uint8)
     return read_indexed_png(url)
