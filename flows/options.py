@@ -14,6 +14,9 @@ from tasks.presets import preset_names, preset_settings
 
 C = TypeVar("C", bound=Config)
 
+# A file, a folder or any fsspec URL: shells complete it from the disk.
+PLACE = click.Path()
+
 
 def config_options(model: type[Config]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add one option for each field of `model`, and ``--preset``, to a click command.

@@ -5,14 +5,16 @@ from typing import Any
 import click
 
 from flows.command import finish, run_flow, run_options
-from flows.options import config_options, read_config
+from flows.options import PLACE, config_options, read_config
 from tasks.discover_config import DiscoverConfig
 
 
 @click.command()
-@click.argument("images")
-@click.argument("out")
-@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
+@click.argument("images", type=PLACE)
+@click.argument("out", type=PLACE)
+@click.option(
+    "--store", type=PLACE, help="Where the descriptors are or will be; by default OUT/store."
+)
 @run_options
 @config_options(DiscoverConfig)
 def discover(

@@ -6,7 +6,7 @@ import click
 
 from flows.benchmarks import BENCHMARKS, Choice
 from flows.command import finish, run_flow, run_options
-from flows.options import CommaSeparated, config_options, read_config
+from flows.options import PLACE, CommaSeparated, config_options, read_config
 
 
 @click.group()
@@ -18,8 +18,8 @@ def _add_benchmark(name: str) -> None:
     entry = BENCHMARKS[name]
 
     @evaluate.command(name, help=f"{entry.about}  ROOT: its official layout.")
-    @click.argument("root")
-    @click.argument("out")
+    @click.argument("root", type=PLACE)
+    @click.argument("out", type=PLACE)
     @click.option(f"--{entry.parts}", "names", type=CommaSeparated(str), default=())
     @click.option("--limit", type=int, help="Only the first N items of each category.")
     @run_options

@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from flows.command import finish, run_flow, run_options, sentences
-from flows.options import config_options, read_config
+from flows.options import PLACE, config_options, read_config
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.parts_config import ClusterConfig, PartsConfig
 
 
 @click.command()
-@click.argument("images")
-@click.argument("store")
+@click.argument("images", type=PLACE)
+@click.argument("store", type=PLACE)
 @click.option("--dry-run", is_flag=True, help="Only print the plan: images, bytes, memory, time.")
 @run_options
 @config_options(ExtractConfig)
@@ -37,9 +37,11 @@ def extract(
 
 
 @click.command()
-@click.argument("images")
-@click.argument("out")
-@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
+@click.argument("images", type=PLACE)
+@click.argument("out", type=PLACE)
+@click.option(
+    "--store", type=PLACE, help="Where the descriptors are or will be; by default OUT/store."
+)
 @run_options
 @config_options(CosegmentConfig)
 def cosegment(
@@ -57,11 +59,13 @@ def cosegment(
     for report in summary.sets:
         for warning in report.warnings:
             click.echo(f"{report.name}: {warning}", err=True)
-    finish(summary.line, f"masks: {out}/<set>/masks, report: {summary.report}", summary.missing)
+    finish(
+        summary.line, f"masks: {summary.place('masks')}, report: {summary.report}", summary.missing
+    )
 
 
 @click.command()
-@click.option("--out", default="demo-out", help="Where to write; any fsspec URL.")
+@click.option("--out", type=PLACE, default="demo-out", help="Where to write; any fsspec URL.")
 @click.option(
     "--tour/--no-tour", default=True, help="Also parts, a matched pair and a clip's masks."
 )
@@ -75,9 +79,11 @@ def demo(out: str, tour: bool, runner: str, debug: bool, **options: Any) -> None
 
 
 @click.command()
-@click.argument("images")
-@click.argument("out")
-@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
+@click.argument("images", type=PLACE)
+@click.argument("out", type=PLACE)
+@click.option(
+    "--store", type=PLACE, help="Where the descriptors are or will be; by default OUT/store."
+)
 @run_options
 @config_options(PartsConfig)
 def parts(
@@ -94,12 +100,14 @@ def parts(
     for report in summary.sets:
         for warning in report.warnings:
             click.echo(f"{report.name}: {warning}", err=True)
-    finish(summary.line, f"parts: {out}/<set>/parts, report: {summary.report}", summary.missing)
+    finish(
+        summary.line, f"parts: {summary.place('parts')}, report: {summary.report}", summary.missing
+    )
 
 
 @click.command()
-@click.argument("store")
-@click.argument("out")
+@click.argument("store", type=PLACE)
+@click.argument("out", type=PLACE)
 @run_options
 @config_options(ClusterConfig)
 def cluster(store: str, out: str, runner: str, debug: bool, **options: Any) -> None:
@@ -110,4 +118,4 @@ def cluster(store: str, out: str, runner: str, debug: bool, **options: Any) -> N
     """
     config = read_config(ClusterConfig, options)
     summary = run_flow("cluster", runner, debug, store=store, out=out, config=config)
-    finish(summary.line, f"codebook: {out}/codebook.zarr")
+    finish(summary.line, f"codebook: {out}/codebook.zarr, report: {summary.page}")

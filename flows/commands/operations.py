@@ -3,10 +3,11 @@
 import click
 
 from flows.command import finish, run_flow, run_options, sentences
+from flows.options import PLACE
 
 
 @click.command()
-@click.argument("file", metavar="FILE.yaml")
+@click.argument("file", type=PLACE, metavar="FILE.yaml")
 @click.option("--only", multiple=True, help="Name of a task to do, repeated for more; else all.")
 @run_options
 def pipeline(file: str, only: tuple[str, ...], runner: str, debug: bool) -> None:

@@ -5,16 +5,23 @@ from typing import Any
 import click
 
 from flows.command import finish, run_flow, run_options
-from flows.options import CommaSeparated, config_options, read_config
+from flows.options import PLACE, CommaSeparated, config_options, read_config
 from tasks.match_config import CorrespondConfig, MatchConfig
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
-@click.argument("out")
-@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
-@click.option("--pair-list", "listed", help="CSV with the columns source,target: only these pairs.")
+@click.argument("a", type=PLACE)
+@click.argument("b", type=PLACE)
+@click.argument("out", type=PLACE)
+@click.option(
+    "--store", type=PLACE, help="Where the descriptors are or will be; by default OUT/store."
+)
+@click.option(
+    "--pair-list",
+    "listed",
+    type=PLACE,
+    help="CSV with the columns source,target: only these pairs.",
+)
 @run_options
 @config_options(CorrespondConfig)
 def correspond(
@@ -44,11 +51,13 @@ def correspond(
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
-@click.argument("keypoints")
-@click.argument("out")
-@click.option("--store", help="Where the descriptors are or will be; by default OUT/store.")
+@click.argument("a", type=PLACE)
+@click.argument("b", type=PLACE)
+@click.argument("keypoints", type=PLACE)
+@click.argument("out", type=PLACE)
+@click.option(
+    "--store", type=PLACE, help="Where the descriptors are or will be; by default OUT/store."
+)
 @run_options
 @config_options(MatchConfig)
 def transfer(
@@ -68,13 +77,13 @@ def transfer(
     config = read_config(MatchConfig, options)
     given = {"a": a, "b": b, "keypoints": keypoints, "out": out, "config": config, "store": store}
     summary = run_flow("transfer", runner, debug, **given)
-    finish(summary.line, f"keypoints: {out}/keypoints.csv")
+    finish(summary.line, f"keypoints: {out}/keypoints.csv, report: {summary.page}")
 
 
 @click.command()
-@click.argument("store")
-@click.argument("image")
-@click.argument("out")
+@click.argument("store", type=PLACE)
+@click.argument("image", type=PLACE)
+@click.argument("out", type=PLACE)
 @click.option("--point", type=CommaSeparated(float), required=True, help="X,Y in IMAGE, pixels.")
 @click.option("--hits", default=100, help="How many to list.")
 @click.option("--every-patch", is_flag=True, help="Not only the best patch of each image.")
@@ -97,4 +106,4 @@ def search(
         raise click.UsageError("--point: expected X,Y")
     given = {"store": store, "image": image, "out": out, "point": point, "hits": hits}
     summary = run_flow("search", runner, debug, **given, every_patch=every_patch)
-    finish(summary.line, f"hits: {out}/hits.csv", summary.report.missing)
+    finish(summary.line, f"hits: {out}/hits.csv, report: {summary.page}", summary.report.missing)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from flows.command import sentences
+from flows.options import PLACE
 from flows.terminal import json_option, print_done, terminal
 
 _VERDICTS = {True: "beyond noise", False: "within noise"}
@@ -50,8 +51,8 @@ def presets(name: str | None, debug: bool) -> None:
 
 
 @click.command()
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("first", type=PLACE, metavar="A")
+@click.argument("second", type=PLACE, metavar="B")
 @json_option
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def compare(first: str, second: str, debug: bool) -> None:

@@ -5,10 +5,11 @@ import sys
 import click
 
 from flows.command import finish, run_flow, run_options, sentences
+from flows.options import PLACE
 
 
 @click.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def info(store: str, debug: bool) -> None:
     """Say what is in STORE."""
@@ -19,7 +20,7 @@ def info(store: str, debug: bool) -> None:
 
 
 @click.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--repair", is_flag=True, help="Drop what is damaged; the next extract mends it.")
 @run_options
 def verify(store: str, repair: bool, runner: str, debug: bool) -> None:
@@ -40,7 +41,7 @@ def verify(store: str, repair: bool, runner: str, debug: bool) -> None:
 
 
 @click.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--partition-size", default=256, help="Most images of a merged partition.")
 @run_options
 def compact(store: str, partition_size: int, runner: str, debug: bool) -> None:
@@ -53,7 +54,7 @@ def compact(store: str, partition_size: int, runner: str, debug: bool) -> None:
 
 
 @click.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--grace", "grace_hours", default=24.0, help="Hours that younger things stay.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @run_options
@@ -69,8 +70,8 @@ def gc(store: str, grace_hours: float, dry_run: bool, runner: str, debug: bool) 
 
 
 @click.command()
-@click.argument("store")
-@click.argument("out")
+@click.argument("store", type=PLACE)
+@click.argument("out", type=PLACE)
 @click.option("--format", type=click.Choice(["npz", "parquet"]), default="npz")
 @run_options
 def export(store: str, out: str, format: str, runner: str, debug: bool) -> None:  # noqa: A002

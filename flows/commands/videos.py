@@ -5,15 +5,16 @@ from typing import Any
 import click
 
 from flows.command import finish, run_flow, run_options
-from flows.options import config_options, read_config
+from flows.options import PLACE, config_options, read_config
 from tasks.video_config import PropagateConfig
 
 
 @click.command()
-@click.argument("frames")
-@click.argument("out")
+@click.argument("frames", type=PLACE)
+@click.argument("out", type=PLACE)
 @click.option(
     "--mask",
+    type=PLACE,
     help="Indexed PNG for the first frame, or a folder of PNGs named like their frames; by "
     "default the salient object is followed.",
 )

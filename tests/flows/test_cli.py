@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 from random_photos import write_photo
 
@@ -54,6 +55,21 @@ def test_the_first_page() -> None:
     text = " ".join(result.stdout.split())
     assert "Exit status: 0 done, 1 failed, 2 wrong usage, 3 done except for inputs" in text
     assert run("--version").stdout.startswith("main, version 0.")
+
+
+def test_shells_complete_places_from_the_disk() -> None:
+    shell = BashComplete(main, {}, "patchflow", "_PATCHFLOW_COMPLETE")
+    for given in (["cosegment"], ["transfer", "a.png", "b.png"], ["parts", "a", "b", "--store"]):
+        assert [item.type for item in shell.get_completions(given, "pho")] == ["file"]
+    assert [i.value for i in shell.get_completions(["parts"], "--parts")] == [
+        "--parts", "--parts-elbow",
+    ]  # fmt: skip
+
+
+def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    sentence(run("report", str(wrong)), 1, f"{wrong}: nothing is here. Give the folder")
+    assert not wrong.exists()
 
 
 def sentence(result: Result, status: int, *parts: str) -> None:
