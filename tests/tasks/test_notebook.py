@@ -11,7 +11,8 @@ from PIL import Image
 
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.describe import Described
-from tasks.notebook import DescribedImages, describe_images
+from tasks.notebook import describe_images
+from tasks.notebook_images import DescribedImages
 from tasks.ops.patch_grid import plan_grid
 
 CONFIG = ExtractConfig(also=("11.key",))
