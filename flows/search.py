@@ -36,6 +36,7 @@ def search(
     point: tuple[float, float],
     hits: int = 100,
     every_patch: bool = False,
+    device: str = "auto",
 ) -> SearchSummary:
     """Write OUT/hits.csv, the contact sheet OUT/hits.png and the report.
 
@@ -46,7 +47,8 @@ def search(
         point: (x, y) in pixels of the query.
         hits: how many to list.
         every_patch: not only the best patch of each image.
+        device: auto (a GPU where there is one), cpu or cuda.
     """
-    found = search_store(store, image, point, hits, every_patch=every_patch)
+    found = search_store(store, image, point, hits, every_patch=every_patch, device=device)
     written = write_hits(store, image, point, found, out)
     return SearchSummary(out, make_report(out, "patch search"), written)

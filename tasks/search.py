@@ -19,6 +19,7 @@ from storage.writer import shard_images
 from tasks.config import ExtractConfig
 from tasks.describe import describe
 from tasks.faults import STORAGE_RETRIES
+from tasks.model import resolve_device
 from tasks.ops.log_bin import bins_at
 from tasks.ops.pca import project
 from tasks.ops.search import NO_HITS, Hits, merge_hits, nearest_rows
@@ -60,25 +61,37 @@ class _Span:
 
 @task(name="search-store", tags=["patchflow-search"], **STORAGE_RETRIES)
 def search_store(
-    store: str, image: str, point: tuple[float, float], hits: int, *, every_patch: bool = False
+    store: str,
+    image: str,
+    point: tuple[float, float],
+    hits: int,
+    *,
+    every_patch: bool = False,
+    device: str = "auto",
 ) -> SearchReport:
     """The patches of a whole store that are nearest to the one at `point` (x, y) of `image`.
 
     Args, raises: of `search_patches`; also ValueError for a point outside the image.
     """
     opened = DescriptorStore.open(store)
-    query = describe_point(image, point, opened)
-    return search_patches(opened, query, hits, every_patch=every_patch)
+    query = describe_point(image, point, opened, device)
+    return search_patches(opened, query, hits, every_patch=every_patch, device=device)
 
 
 def search_patches(
-    store: DescriptorStore, query: np.ndarray, hits: int, *, every_patch: bool = False
+    store: DescriptorStore,
+    query: np.ndarray,
+    hits: int,
+    *,
+    every_patch: bool = False,
+    device: str = "cpu",
 ) -> SearchReport:
     """The nearest patches of a whole store, exactly: as if all were compared in float64.
 
     Args:
         query: (D,) descriptor, along the store's principal axes where it has any.
         hits: how many, at least 1. every_patch: rank all patches, not only each image's best.
+        device: auto, cpu or cuda, of the processes that scan; what is found is the same.
 
     Raises:
         ValueError: an empty store, no hits wanted, or a query of other channels.
@@ -91,7 +104,7 @@ def search_patches(
     starts = np.cumsum([0, *(rows * cols for rows, cols in (i.grid for i in images))])
     of_image = hits if every_patch else 1
     spans = _spans(store, starts)
-    parts = [dask.delayed(_scan)(store.url, span, query, of_image, hits) for span in spans]
+    parts = [dask.delayed(_scan)(store.url, span, query, of_image, hits, device) for span in spans]
     best = merge_hits(dask.compute(*parts), hits)
     found = [_place(store, images, starts, *hit) for hit in zip(*best, strict=True)]
     return SearchReport(int(starts[-1]), tuple(found))
@@ -116,14 +129,16 @@ def _shard_of(images: int, position: int) -> int:
     return position // images
 
 
-def _scan(url: str, span: _Span, query: np.ndarray, of_image: int, hits: int) -> Hits:
+def _scan(
+    url: str, span: _Span, query: np.ndarray, of_image: int, hits: int, device: str
+) -> Hits:
     """The best of one span; runs on a Dask worker."""
     low, high = span.positions[0], span.positions[-1] + 1
     rows = slice(low, high)  # a slice reads a shard whole, single rows image by image
     values = read_block(url, span.partition, "descriptors", rows, raw=True)
     scaled = any(spec.name == _SCALE for spec in span.partition.arrays)
     scales = read_block(url, span.partition, _SCALE, rows) if scaled else None
-    best = NO_HITS
+    best, device = NO_HITS, resolve_device(device)
     for position, first in zip(span.positions, span.first, strict=True):
         found = nearest_rows(
             query,
@@ -132,15 +147,19 @@ def _scan(url: str, span: _Span, query: np.ndarray, of_image: int, hits: int) ->
             scale=None if scales is None else scales[position - low],
             first=first,
             floor=float(best.similarity[-1]) if len(best.row) == hits else -2.0,
+            device=device,
         )
         best = merge_hits([best, found], hits)
     return best
 
 
-def describe_point(image: str, point: tuple[float, float], store: DescriptorStore) -> np.ndarray:
+def describe_point(
+    image: str, point: tuple[float, float], store: DescriptorStore, device: str = "auto"
+) -> np.ndarray:
     """Descriptor (D,) at `point`, with the store's own settings, bilinear between patches."""
     fields = set(ExtractConfig.model_fields)
     config = ExtractConfig(**{k: v for k, v in store.info.config.items() if k in fields})
+    config = config.replace(device=device)
     (ref, *_) = list_images(image)
     pixels = read_image(ref)
     height, width = pixels.shape[:2]

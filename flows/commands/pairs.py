@@ -87,6 +87,12 @@ def transfer(
 @click.option("--point", type=CommaSeparated(float), required=True, help="X,Y in IMAGE, pixels.")
 @click.option("--hits", default=100, help="How many to list.")
 @click.option("--every-patch", is_flag=True, help="Not only the best patch of each image.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto (a GPU where there is one), cpu or cuda.",
+)
 @run_options
 def search(
     store: str,
@@ -95,6 +101,7 @@ def search(
     point: tuple[float, ...],
     hits: int,
     every_patch: bool,
+    device: str,
     runner: str,
     debug: bool,
 ) -> None:
@@ -105,5 +112,6 @@ def search(
     if len(point) != 2:
         raise click.UsageError("--point: expected X,Y")
     given = {"store": store, "image": image, "out": out, "point": point, "hits": hits}
-    summary = run_flow("search", runner, debug, **given, every_patch=every_patch)
+    given |= {"every_patch": every_patch, "device": device}
+    summary = run_flow("search", runner, debug, **given)
     finish(summary.line, f"hits: {out}/hits.csv, report: {summary.page}", summary.report.missing)
