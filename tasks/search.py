@@ -129,9 +129,7 @@ def _shard_of(images: int, position: int) -> int:
     return position // images
 
 
-def _scan(
-    url: str, span: _Span, query: np.ndarray, of_image: int, hits: int, device: str
-) -> Hits:
+def _scan(url: str, span: _Span, query: np.ndarray, of_image: int, hits: int, device: str) -> Hits:
     """The best of one span; runs on a Dask worker."""
     low, high = span.positions[0], span.positions[-1] + 1
     rows = slice(low, high)  # a slice reads a shard whole, single rows image by image
