@@ -23,6 +23,7 @@ from tasks.report_records import (
     MatchRecord,
     SetRecord,
     TableRecord,
+    write_missing,
     write_record,
 )
 from tasks.report_sketches import sketch_records
@@ -50,6 +51,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     _write_video(out)
     metrics = {"benchmark": "pf", "scores": {"pck@0.10": 0.5}, "by_category": {"car": 0.25}}
     write_json(str(out / "bench" / "metrics.json"), metrics)
+    write_missing(str(out), [("<img src=x onerror=alert(1)>.jpg", "the file is empty")])
     write_report(str(out), title="All <results>")
     return made
 
