@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.runner import default_runner
+from tasks.bars import working
 from tasks.cluster import ClusterReport, cluster_store
 from tasks.cluster_page import write_cluster_pages
 from tasks.parts_config import ClusterConfig
@@ -41,8 +42,9 @@ def cluster(store: str, out: str, config: ClusterConfig = DEFAULTS) -> ClusterSu
         out: where results are written.
         config: how.
     """
-    report = cluster_store.submit(store, out, config).result()
-    write_cluster_pages(store, out, config)
+    with working("clustering descriptors"):
+        report = cluster_store.submit(store, out, config).result()
+        write_cluster_pages(store, out, config)
     summary = ClusterSummary(out, make_report(out, "clusters"), report)
     create_markdown_artifact(f"# {summary.line}\n\nResults: `{out}`", key="clusters")
     return summary

@@ -13,6 +13,7 @@ import click
 from flows.terminal import json_option, print_done, print_failed, terminal
 from storage.errors import StorageError, is_storage_fault
 from storage.weights import WeightsError
+from tasks.bars import working
 
 # Errors whose message is written for users; anything else is a bug and shows its traceback.
 EXPECTED = (StorageError, WeightsError, ValueError, KeyError, OSError, RuntimeError)
@@ -44,13 +45,15 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
-    with sentences(debug):
+    with sentences(debug), contextlib.ExitStack() as ends:
         from flows.server import prefect_api
 
         if "PREFECT_API_URL" not in os.environ:
             signal.signal(signal.SIGINT, _leave)
-        with prefect_api(meanwhile=lambda: _load(name, runner)):
-            outcome = _load(name, runner)(**parameters)
+        with working("starting"):
+            ends.enter_context(prefect_api(meanwhile=lambda: _load(name, runner)))
+            flow = _load(name, runner)
+        outcome = flow(**parameters)
     terminal().outcome = outcome
     return outcome
 
@@ -68,7 +71,8 @@ def _load(name: str, runner: str) -> Callable[..., Any]:
 
 def _leave(number: int, frame: Any) -> None:  # noqa: ARG001
     """Stop at once at Ctrl-C: what is committed is safe, and tasks may run for minutes."""
-    click.echo("\nStopped. Run the same command again to go on from here.", err=True)
+    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # a bar hides the cursor
+    click.echo(f"{shown}\nStopped. Run the same command again to go on from here.", err=True)
     os._exit(128 + number)
 
 

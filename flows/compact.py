@@ -4,6 +4,7 @@ from prefect import flow
 
 from storage.compact import CompactReport
 from storage.planning import PARTITION_SIZE
+from tasks.bars import working
 from tasks.care import compact_store
 
 
@@ -15,4 +16,5 @@ def compact(store: str, partition_size: int = PARTITION_SIZE) -> CompactReport:
         store: a local path or any fsspec URL.
         partition_size: most images of a merged partition.
     """
-    return compact_store(store, partition_size)
+    with working("merging partitions"):
+        return compact_store(store, partition_size)

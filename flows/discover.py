@@ -8,6 +8,7 @@ from prefect.runtime import flow_run
 from flows.extract import extract
 from flows.runner import default_runner, subflow
 from storage.files import join
+from tasks.bars import working
 from tasks.bundles import bundle_size
 from tasks.discover import discover_block, learn
 from tasks.discover_config import DiscoverConfig
@@ -79,7 +80,10 @@ def discover(
         ExceptionGroup: blocks or partitions that failed after their retries; the others are done.
     """
     store = store or join(out, "store")
-    choice = choose_layer(images, out, config, only) if config.auto_layer else None
+    choice = None
+    if config.auto_layer:
+        with working("comparing layers"):
+            choice = choose_layer(images, out, config, only)
     config = choice.applied(config) if choice else config
     extracted = subflow(extract)(images, store, config.extraction(), only)
     names = sorted(name for s in stored_sets(images, store, only) for name in s.images)
@@ -89,7 +93,8 @@ def discover(
     doubts = () if choice else examine_layer(store, names, config)
     learned = None
     if config.method == "objectness":
-        learned = config.learned or learn(store, names, out, config)
+        with working("learning what an object is"):
+            learned = config.learned or learn(store, names, out, config)
     size = bundle_size(len(names), config.block)
     blocks = {i: tuple(names[i : i + size]) for i in range(0, len(names), size)}
     futures = {}

@@ -34,7 +34,7 @@ def evaluate_davis(
         job = ClipJob(sequence, chosen.clip(sequence), mask, join(out, sequence), choice.limit)
         run = propagate_clip.with_options(task_run_name=sequence)
         futures[run.submit(job, config)] = len(stems)
-    _, errors = gather("propagating masks", futures)
+    _, errors = gather("propagating masks", futures, inside="frames")
     raise_failed(
         errors, f"{len(errors)} of {len(futures)} sequences failed; run again to go on with those"
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prefect import flow
 
 from flows.runner import default_runner
+from tasks.bars import working
 from tasks.report_task import make_report
 from tasks.search import SearchReport, search_store
 from tasks.search_page import write_hits
@@ -49,6 +50,7 @@ def search(
         every_patch: not only the best patch of each image.
         device: auto (a GPU where there is one), cpu or cuda.
     """
-    found = search_store(store, image, point, hits, every_patch=every_patch, device=device)
+    with working("searching"):
+        found = search_store(store, image, point, hits, every_patch=every_patch, device=device)
     written = write_hits(store, image, point, found, out)
     return SearchSummary(out, make_report(out, "patch search"), written)

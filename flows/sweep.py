@@ -3,6 +3,7 @@
 from prefect import flow
 
 from storage.gc import GRACE_SECONDS, GcReport
+from tasks.bars import working
 from tasks.care import sweep_store
 
 
@@ -15,4 +16,5 @@ def sweep(store: str, grace_hours: float = GRACE_SECONDS / 3600, dry_run: bool =
         grace_hours: younger things stay; more than the longest run of a task takes.
         dry_run: only count.
     """
-    return sweep_store(store, grace_hours, dry_run)
+    with working("looking for what nothing needs"):
+        return sweep_store(store, grace_hours, dry_run)

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from storage.verify import VerifyReport
+from tasks.bars import working
 from tasks.care import verify_store
 
 
@@ -14,4 +15,5 @@ def verify(store: str, repair: bool = False) -> VerifyReport:
         store: a local path or any fsspec URL.
         repair: drop what is damaged, so that the next extraction stores it again.
     """
-    return verify_store(store, repair)
+    with working("reading every byte"):
+        return verify_store(store, repair)

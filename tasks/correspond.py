@@ -12,6 +12,7 @@ from storage.descriptors import DescriptorStore
 from storage.files import join, read_bytes, write_bytes
 from storage.images import ImageRef, list_images, read_image
 from storage.results import write_csv, write_rgb
+from tasks.bars import advance
 from tasks.config import EXECUTION_FIELDS
 from tasks.faults import STORAGE_RETRIES
 from tasks.match_config import CorrespondConfig
@@ -114,7 +115,11 @@ def correspond_block(
 ) -> tuple[PairReport, ...]:
     """Write matches.csv, pictures and flow of every pair, unless an equal run did already."""
     opened = DescriptorStore.open(store)
-    return tuple(_correspond(opened, pair, out, config) for pair in pairs)
+    done = []
+    for pair in pairs:
+        done.append(_correspond(opened, pair, out, config))
+        advance()
+    return tuple(done)
 
 
 def _correspond(

@@ -12,6 +12,7 @@ from storage.errors import UnreadableImageError
 from storage.files import join
 from storage.images import read_image
 from storage.results import write_mask
+from tasks.bars import advance
 from tasks.config import EXECUTION_FIELDS
 from tasks.discover_config import DiscoverConfig
 from tasks.discover_crops import describe_crops
@@ -99,6 +100,7 @@ def discover_block(
             if config.pictures:
                 record = _draw(image, picture, found, first + number, out, path)
             done.append(_found_image(image, picture, found, config, record))
+            advance()
     block = FoundBlock(tuple(done), tuple(missing), time.perf_counter() - started)
     mark_finished(folder, key, block)
     return folder

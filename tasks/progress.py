@@ -1,24 +1,13 @@
 """Progress where people look: a bar in the terminal, a progress artifact in the Prefect UI."""
 
-import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import PrefectFuture, as_completed
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+
+from tasks.bars import counting
 
 R = TypeVar("R")
 
@@ -28,6 +17,7 @@ def gather(
     futures: Mapping[PrefectFuture[R], int],
     *,
     on_done: Callable[[R], str] | None = None,
+    inside: str | None = None,
 ) -> tuple[list[R], list[BaseException]]:
     """Wait for all `futures`, showing progress, and return results and errors.
 
@@ -37,6 +27,7 @@ def gather(
         what: the verb and noun shown, e.g. "extracting images".
         futures: each with the number of units (images, sets) that it stands for.
         on_done: a remark on the latest result, shown beside the bar.
+        inside: what the tasks' work advances by where that is not units, e.g. "frames" of videos.
 
     Returns:
         results in the order of `futures`, whichever ended first, and the exceptions of tasks
@@ -47,8 +38,7 @@ def gather(
     errors: list[BaseException] = []
     artifact: Any = create_progress_artifact(progress=0.0, description=what)
     done = 0
-    with _bar() as bar:
-        line = bar.add_task(what, total=total, remark="")
+    with counting(what, total, inside) as line:
         for future in as_completed(list(futures)):
             outcome = _outcome(future)
             remark = ""
@@ -60,7 +50,7 @@ def gather(
             if errors:
                 remark = f"{len(errors)} failed {remark}".strip()
             done += futures[future]
-            bar.update(line, completed=done, remark=remark)
+            line.finish(futures[future], remark)
             update_progress_artifact(artifact, progress=100.0 * done / max(total, 1))
     return [results[future] for future in futures if future in results], errors
 
@@ -71,14 +61,6 @@ def _outcome(future: PrefectFuture[R]) -> R | BaseException:
         return future.result(raise_on_failure=False)
     except (Exception, CancelledError) as error:  # noqa: BLE001 - the run goes on without it
         return error
-
-
-class _Rate(ProgressColumn):
-    """Units a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f}/s")
 
 
 def raise_failed(errors: Sequence[BaseException], message: str) -> None:
@@ -92,19 +74,3 @@ def raise_failed(errors: Sequence[BaseException], message: str) -> None:
         raise ExceptionGroup(message, ordinary)
     if errors:
         raise errors[0]  # nothing but a cancellation or an interrupt
-
-
-def _bar() -> Progress:
-    # Quiet unless somebody watches: logs and pipes get the closing line only.
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        _Rate(),
-        TextColumn("{task.fields[remark]}"),
-        console=console,
-        disable=not (console.is_terminal and sys.stderr.isatty()),
-    )

@@ -11,6 +11,7 @@ from prefect import task
 from storage.files import exists, join, list_folder
 from storage.results import write_csv, write_indexed_png
 from storage.videos import Clip, Frame, list_clips, open_clip
+from tasks.bars import advance
 from tasks.clip_descriptors import open_store, with_store
 from tasks.clip_pictures import leave_pictures
 from tasks.clip_run import run_clip
@@ -93,6 +94,7 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
     def write(frame: Frame, found: FrameMask) -> None:
         labels = _resized(found.labels, given.size)
         write_indexed_png(join(job.folder, "masks", f"{frame.name}.png"), labels, given.palette)
+        advance()
 
     missing = run_clip(clip, given, config, state, job.folder, write)
     _write_curve(job.folder, given, state)

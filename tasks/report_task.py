@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.artifacts import create_image_artifact, create_link_artifact
 
+from tasks.bars import working
 from tasks.faults import STORAGE_RETRIES
 from tasks.report import write_report
 from tasks.report_glimpse import glimpses
@@ -23,7 +24,8 @@ def make_report(out: str, title: str, missing: Sequence[tuple[str, str]] | None 
     """
     if missing is not None:
         write_missing(out, missing)
-    summary = write_report(out, title=title)
+    with working("writing the report"):
+        summary = write_report(out, title=title)
     if "://" in summary.url and not summary.url.startswith("file://"):
         create_link_artifact(summary.url, key="report", description=summary.line)
     for number, (name, uri) in enumerate(glimpses(out)):

@@ -10,6 +10,7 @@ from storage.descriptors import DescriptorStore
 from storage.errors import UnreadableImageError
 from storage.files import join, list_folder, remove
 from storage.images import read_image
+from tasks.bars import advance
 from tasks.blocks import run_blocks
 from tasks.config import EXECUTION_FIELDS, CosegmentConfig
 from tasks.foreground import SetModel
@@ -165,6 +166,7 @@ def write_each(
         soft = to_image_size(foreground, image.grid)
         mask = refine(picture, soft, config.refinement, strongest=config.strongest)
         record = write(Decided(member, image, picture, units, soft, mask))
+        advance()
         if record is not None:
             records.append(record)
     return Written(tuple(records), tuple(missing), tuple(warnings))
