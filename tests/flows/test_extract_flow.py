@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from distributed import LocalCluster
 from PIL import Image
 from random_photos import write_photo
 
@@ -225,13 +226,21 @@ def test_a_strip_that_would_need_too_many_patches_is_set_aside(tmp_path: Path) -
     assert "--max-patches" in reason
 
 
-def test_threads_and_a_dask_cluster_store_the_same_bytes(photos: Path, tmp_path: Path) -> None:
-    threads, dask = str(tmp_path / "threads"), str(tmp_path / "dask")
+def test_threads_a_dask_cluster_and_a_scheduler_store_the_same_bytes(
+    photos: Path, tmp_path: Path
+) -> None:
+    threads = str(tmp_path / "threads")
     extract(str(photos), threads, TINY)
-    summary = extract.with_options(task_runner=make_runner("dask"))(str(photos), dask, TINY)
-    assert (summary.stored, summary.partitions) == (7, 3)
-    assert contents(dask) == contents(threads)
-    assert commits(dask) == commits(threads)
+    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "protocol": "tcp"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **here) as cluster:
+        for runner in ("dask", cluster.scheduler_address):
+            store = str(tmp_path / runner[:4])
+            summary = extract.with_options(task_runner=make_runner(runner))(
+                str(photos), store, TINY
+            )
+            assert (summary.stored, summary.partitions) == (7, 3)
+            assert contents(store) == contents(threads)
+            assert commits(store) == commits(threads)
 
 
 def test_a_storage_fault_is_tried_again(

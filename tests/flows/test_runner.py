@@ -1,10 +1,13 @@
 """Where tasks run, and what they ask a Dask worker for."""
 
+import time
 from typing import Any
 
 import dask
 import pytest
-from prefect import Task, task
+from distributed import LocalCluster, get_worker
+from local_stack import ROOT
+from prefect import Task, flow, task
 from prefect_dask import DaskTaskRunner
 
 from flows.runner import DaskRunner, make_runner
@@ -64,3 +67,49 @@ def test_tasks_on_a_gpu_ask_for_one_where_workers_offer_them(
     runner.submit(compute, {"config": CosegmentConfig(device=device), "store": "s"})
     assert asked == [resources]
     assert dask.get_annotations() == {}
+
+
+IN_PROCESS: dict[str, Any] = {
+    "host": "127.0.0.1",
+    "protocol": "tcp",
+    "processes": False,
+    "threads_per_worker": 1,
+    "dashboard_address": "127.0.0.1:0",
+}
+
+
+@task
+def who_works(config: ExtractConfig, seconds: float) -> Any:
+    """Name of the worker, busy for a while."""
+    time.sleep(seconds)
+    return get_worker().name
+
+
+def workers_used(runner: DaskRunner, device: str, tasks: int, seconds: float) -> set[Any]:
+    @flow(name="who-works", task_runner=runner)
+    def ask() -> set[Any]:
+        config = ExtractConfig(device=device)
+        return {f.result() for f in [who_works.submit(config, seconds) for _ in range(tasks)]}
+
+    return ask()
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_tasks_on_a_gpu_wait_for_a_worker_that_has_one() -> None:
+    with LocalCluster(n_workers=2, **IN_PROCESS) as cluster:
+        cluster.new_spec["options"]["resources"] = {"GPU": 1}
+        cluster.scale(3)
+        cluster.wait_for_workers(3)
+        runner = DaskRunner(address=cluster.scheduler_address)
+        assert workers_used(runner, "cuda", 4, 0.1) == {2}
+        assert len(workers_used(runner, "cpu", 4, 0.1)) > 1
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_an_adaptive_cluster_grows_for_tasks_that_it_has_not_seen() -> None:
+    runner = make_runner(str(ROOT / "deployments" / "clusters" / "adaptive.yaml"))
+    assert isinstance(runner, DaskRunner)
+    runner.cluster_kwargs |= IN_PROCESS
+    assert runner.adapt_kwargs["maximum"] == 4
+    # 0.5 s each is what Dask supposes: one worker would do, were it not told otherwise.
+    assert len(workers_used(runner, "auto", 6, 3.0)) >= 3

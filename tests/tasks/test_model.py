@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,15 @@ def test_processes_share_the_gpus_of_a_machine(
     assert resolve_device("auto") == expected
     assert resolve_precision("float16", "cpu") == "float16"
     assert resolve_precision("auto", "cpu") in ("bfloat16", "float32")
+
+
+def test_a_worker_of_dask_cuda_takes_the_gpu_that_it_sees_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setitem(sys.modules, "dask_cuda", sys)
+    assert resolve_device("auto") == "cuda"
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt", ".SAFETENSORS"])
