@@ -43,6 +43,7 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
     if not debug:
         # Errors come once, as a sentence, from `fail`.
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
     with sentences(debug), contextlib.ExitStack() as ends:

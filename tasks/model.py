@@ -162,13 +162,14 @@ def _from_hub(name: str) -> Vit:
     build(name)  # a wrong name is told apart from an unreachable hub
     try:
         return build(name, pretrained=True)
-    except Exception as error:
-        raise WeightsError(
-            f"timm's pretrained weights of {name!r} could not be had from the hub "
-            f"({type(error).__name__}: {str(error)[:200]}). Remedies: pass --weights with a path "
-            f"or URL of a .safetensors or .pth file; or use --model {EMBEDDED_MODEL} with the "
-            f"embedded --weights {EMBEDDED}, which needs no network"
-        ) from error
+    except Exception as error:  # noqa: BLE001 - whatever the hub's client raises
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+    # Not from `error`: the hub's client has tried again by itself, a task need not.
+    raise WeightsError(
+        f"timm's pretrained weights of {name!r} could not be had from the hub ({reason}). "
+        f"Remedies: pass --weights with a path or URL of a .safetensors or .pth file; or use "
+        f"--model {EMBEDDED_MODEL} with the embedded --weights {EMBEDDED}, which needs no network"
+    )
 
 
 def _random(name: str) -> Vit:

@@ -17,6 +17,7 @@ from safetensors.torch import save, save_file
 from sklearn.datasets import load_sample_image
 from timm.models import _hub
 
+from storage.errors import is_storage_fault
 from storage.weights import EMBEDDED, EMBEDDED_MODEL, WeightsError, open_weights
 from tasks import model as model_module
 from tasks.model import build, load_model, resolve_device, resolve_precision
@@ -210,6 +211,8 @@ def test_an_unreachable_hub_names_the_remedies(monkeypatch: pytest.MonkeyPatch) 
         load_model(TINY, "hub")
     for remedy in ("--weights", "path or URL", EMBEDDED_MODEL, EMBEDDED, "needs no network"):
         assert remedy in str(caught.value)
+    # The hub's client has tried five times; the task is not tried again.
+    assert not is_storage_fault(caught.value)
     # By default, too: no silent switch to random or embedded weights.
     with pytest.raises(WeightsError, match="could not be had from the hub"):
         load_model(TINY)
