@@ -54,7 +54,7 @@ def write_cluster_pages(store: str, out: str, config: ClusterConfig) -> None:
             f"cluster {number}": (int(red), int(green), int(blue))
             for number, (red, green, blue) in enumerate(palette(len(rows))[:_CLUSTERS])
         },
-        numbers={"clusters": len(rows), "images clustered": len(opened.index()), "patches": total},
+        numbers={"images": len(opened.index()), "clusters": len(rows), "patches": total},
         settings=config.model_dump(mode="json"),
     )
     write_record(out, record)
@@ -63,7 +63,7 @@ def write_cluster_pages(store: str, out: str, config: ClusterConfig) -> None:
         kind="cluster",
         name=f"{name}: what each cluster holds",
         images=tuple(_held(opened, row, n, out) for n, row in enumerate(largest)),
-        numbers={"clusters": len(rows)},
+        numbers=record.numbers,
         notes=("the patch nearest to each centre, which a cross marks, in the nearest images",),
     )
     write_record(join(out, "clusters"), inside)

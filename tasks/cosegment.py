@@ -12,9 +12,10 @@ from tasks.bundles import in_turn
 from tasks.config import CosegmentConfig
 from tasks.faults import STORAGE_RETRIES
 from tasks.foreground import SetModel, learn_stored
-from tasks.report_pictures import ImageView, SetLook, cluster_records, set_look, write_image
+from tasks.report_pictures import ImageView, SetLook, cluster_records, write_image
 from tasks.report_records import ImageRecord, SetRecord, write_record
-from tasks.report_sketches import offer_stored_facets, sketch_records
+from tasks.report_sketches import offer_stored_facets
+from tasks.set_page import SKETCH, fit_look, inspector_sources
 from tasks.set_results import (
     Decided,
     Member,
@@ -25,13 +26,9 @@ from tasks.set_results import (
     write_each,
 )
 from tasks.sets import ImageSet
-from tasks.stored import read_descriptors
 
 # Part of every result's key: raise it when the maths or the files change.
 CODE = "cosegment-7"
-SKETCH = "main"  # the inspector's source: the descriptors of the main facet
-_LOOK_IMAGES = 24  # that colours and sketches are fitted on
-_BINNED_IMAGES = 64  # log-bins take a tenth of a second an image
 
 
 @task(name="cosegment-sets", tags=["patchflow-cosegment"], **STORAGE_RETRIES)
@@ -50,7 +47,8 @@ def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfi
     ) -> tuple[Written, int, int]:
         names = [member.name for member in members]
         model, _ = learn_stored(opened, names, config)
-        sample, look = _look(opened, names, model) if config.pictures else ([], None)
+        colours = len(model.clustering.centers)
+        sample, look = fit_look(opened, names, colours) if config.pictures else ([], None)
         written = write_blocks(mask_block, store, members, model, look, folder, config)
         if look is not None:
             _write_page(folder, written.records, model, look, sample, config)
@@ -93,21 +91,6 @@ def mask_block(
     return write_each(store, members, model, config, write)
 
 
-def _look(
-    store: DescriptorStore, names: Sequence[str], model: SetModel
-) -> tuple[list[np.ndarray], SetLook]:
-    """A sample of the set's descriptors, (rows, cols, D) each, and the colours fitted on it."""
-    sample = list(read_descriptors(store, names[:: -(-len(names) // _LOOK_IMAGES)]))
-    descriptors = [image.descriptors for image in sample]
-    return descriptors, set_look(
-        descriptors,
-        [image.saliency for image in sample],
-        clusters=len(model.clustering.centers),
-        sources=[SKETCH],
-        binned=len(names) <= _BINNED_IMAGES,
-    )
-
-
 def _write_page(
     folder: str,
     records: tuple[ImageRecord, ...],
@@ -116,13 +99,12 @@ def _write_page(
     sample: Sequence[np.ndarray],
     config: CosegmentConfig,
 ) -> None:
-    label = f"layer {config.layer} {config.facet}"
     record = SetRecord(
         kind="coseg",
         name=folder.rstrip("/").rpartition("/")[2],
         images=records,
         clusters=cluster_records(model.votes, look),
-        sketches=sketch_records(look.sketches, {SKETCH: label}, sample),
+        sketches=inspector_sources(look, sample, config),
         warnings=model.warnings,
         settings=config.model_dump(mode="json"),
     )

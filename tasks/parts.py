@@ -14,13 +14,15 @@ from tasks.foreground import Sample, SetModel, learn_stored
 from tasks.joined import fit_axes
 from tasks.ops.draw import palette
 from tasks.ops.kmeans import assign
-from tasks.ops.parts import PartCodebook, label_parts, part_energies, part_region
+from tasks.ops.parts import label_parts, part_energies, part_region
 from tasks.ops.preprocess import to_image_size
 from tasks.ops.refine import strong_regions
 from tasks.part_codebook import PartModel, learn_parts, read_parts, write_parts
 from tasks.parts_config import PartsConfig
-from tasks.report_pictures import ImageView, SetLook, set_look, write_image
+from tasks.report_pictures import ImageView, SetLook, write_image
 from tasks.report_records import ClusterRecord, ImageRecord, SetRecord, write_record
+from tasks.report_sketches import offer_stored_facets
+from tasks.set_page import SKETCH, fit_look, inspector_sources
 from tasks.set_results import (
     Decided,
     Member,
@@ -32,7 +34,7 @@ from tasks.set_results import (
 )
 from tasks.sets import ImageSet
 
-CODE = "parts-6"
+CODE = "parts-7"
 CODEBOOK = "codebook.zarr"
 
 
@@ -56,7 +58,8 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
         model, sample = learn_stored(opened, names, config, axes)
         parts = known or learn_parts(opened, sample, model, config)
         write_parts(join(folder, CODEBOOK), parts, config)
-        look = _look(sample, model, parts.book) if config.pictures else None
+        colours = max(len(model.clustering.centers), len(parts.book.centers))
+        described, look = fit_look(opened, names, colours) if config.pictures else ([], None)
         written = write_blocks(parts_block, store, members, model, parts, look, folder, config)
         warnings = (*model.warnings, *parts.book.warnings, *written.warnings)
         if look is not None:
@@ -67,11 +70,14 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
                 images=written.records,
                 clusters=rows,
                 legend={f"part {row.id}": row.colour for row in rows if row.colour},
+                sketches=inspector_sources(look, described, config),
                 numbers={"parts": len(rows)},
                 warnings=warnings,
                 settings=config.model_dump(mode="json"),
             )
             write_record(folder, record)
+            if config.also:
+                offer_stored_facets(opened, folder, config)
         told = Written(written.records, written.missing, warnings)
         return told, len(model.clustering.centers), len(parts.book.centers)
 
@@ -104,8 +110,10 @@ def parts_block(
             grid=one.image.grid,
             saliency=one.image.saliency,
             clusters=model.label(one.units),
+            descriptors=one.image.descriptors,
             mask=one.mask,
             parts=labels,
+            sketched={SKETCH: one.image.descriptors},
         )
         return write_image(folder, one.member.number, view, look, mask=mask)
 
@@ -123,11 +131,6 @@ def label_image(one: Decided, parts: PartModel, config: PartsConfig) -> np.ndarr
         one.mask, strong_regions(one.soft, config.strongest), config.margin * pitch
     )
     return label_parts(one.picture, to_image_size(energies, grid), region)
-
-
-def _look(sample: Sample, model: SetModel, book: PartCodebook) -> SetLook:
-    count = max(len(model.clustering.centers), len(book.centers))
-    return set_look(sample.units, sample.saliency, clusters=count)
 
 
 def _part_rows(

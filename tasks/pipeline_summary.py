@@ -49,8 +49,10 @@ class PipelineSummary:
 def succeeded(name: str, flow: str, place: str, summary: object, seconds: float) -> StepOutcome:
     """The outcome of a task whose flow returned `summary`."""
     missing = getattr(summary, "missing", getattr(summary, "failures", ()))
-    line, report = getattr(summary, "line", "done"), getattr(summary, "report", None)
-    page = report if isinstance(report, str) else None
+    line = getattr(summary, "line", "done")
+    # Where `report` holds numbers, the report's URL is the `page`.
+    known = (getattr(summary, field, None) for field in ("report", "page"))
+    page = next((url for url in known if isinstance(url, str)), None)
     return StepOutcome(name, flow, True, place, line, page, tuple(missing), seconds)
 
 

@@ -24,6 +24,7 @@ LAYER_NAMES = {
     "objects": "objects",
     "boxes": "boxes",
     "heads": "attention heads",
+    "crop": "around the patch",
 }
 _CHUNK = 250  # images that come with the page, and in each further script
 

@@ -55,7 +55,11 @@ def write_hits(
         kind="search",
         name=f"{query.name} at {point[0]:g}, {point[1]:g}",
         images=tuple(records),
-        numbers={"hits": len(report.hits), "patches searched": report.patches},
+        numbers={
+            "images": len(opened.index()),
+            "patches": report.patches,
+            "hits": len(report.hits),
+        },
         notes=("crops around the most similar patches, which a cross marks",),
     )
     write_record(out, record)
@@ -70,7 +74,7 @@ def write_crop(
     if max(crop.shape[:2]) > _SIDE:
         crop = fitted(crop, _SIDE, _SIDE)
     write_rgb(join(folder, path), crop, quality=85)
-    return ImageRecord(name, crop.shape[1], crop.shape[0], {"image": path}, numbers=numbers)
+    return ImageRecord(name, crop.shape[1], crop.shape[0], {"crop": path}, numbers=numbers)
 
 
 def crop_around(pixels: ImageArray, x: float, y: float) -> ImageArray:

@@ -63,7 +63,9 @@ const patchflow = (() => {
     for (const [name, value] of Object.entries(image.numbers ?? {})) {
       if (value !== null) heading.append(make("span", { textContent: `${name} ${+value.toFixed(3)}` }));
     }
-    heading.append(make("span", { textContent: `${image.width} × ${image.height}` }));
+    if (path(image, "image")) {
+      heading.append(make("span", { textContent: `${image.width} × ${image.height}` }));
+    }
     const layers = make("div", { className: "layers" });
     for (const layer of page.layers) {
       const source = path(image, layer);
@@ -252,7 +254,7 @@ const patchflow = (() => {
         near(match.source_x, match.source_y),
         near(match.target_x, match.target_y),
         match.similarity.toFixed(3),
-        match.saliency === null ? "" : match.saliency.toFixed(3),
+        ...(match.saliency === null ? [] : [match.saliency.toFixed(3)]),
       ];
       row.append(...values.map((value) => make("td", { className: "number", textContent: value })));
       for (const [event, on] of [["mouseenter", 1], ["focus", 1], ["mouseleave", 0], ["blur", 0]]) {
@@ -319,6 +321,7 @@ const patchflow = (() => {
         );
       }
       large.start();
+      byId("items").classList.toggle("dense", page.layers.length === 1);
       for (const id of ["find", "order", "warned"]) byId(id)?.addEventListener("input", refresh);
       byId("size").addEventListener("input", (event) => {
         document.documentElement.style.setProperty("--thumb", `${event.target.value}px`);

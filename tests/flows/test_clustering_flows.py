@@ -85,7 +85,7 @@ def test_cluster_writes_a_codebook_that_labels_every_patch(store: str, tmp_path:
     page, inside = read_record(f"{out}/set.json"), read_record(f"{out}/clusters/set.json")
     assert list(page.images[0].pictures) == ["image", "saliency", "clusters", "pca"]
     assert page.numbers == {
-        "clusters": 3, "images clustered": len(opened.index()), "patches": sizes.sum(),
+        "images": len(opened.index()), "clusters": 3, "patches": sizes.sum(),
     }  # fmt: skip
     assert [image.numbers["patches"] for image in inside.images] == sorted(sizes, reverse=True)
     assert Path(summary.page).exists()
@@ -142,7 +142,11 @@ def test_parts_have_the_images_size_and_the_codebook_finds_them_again(
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     store = str(tmp_path / "store")
-    parts(str(photos), str(first), PARTS, store)
+    parts(str(photos), str(first), PARTS.replace(pictures=True), store)
+    page = read_record(f"{first}/cats/set.json")
+    assert list(page.legend) == [f"part {row.id}" for row in page.clusters]
+    assert [source.id for source in page.sketches] == ["main", "main-bins", "4-token"]
+    assert (first / "report" / "pages" / "cats-parts-inspector.html").exists()
     again = PARTS.replace(codebook=str(first / "cats/codebook.zarr"))
     parts(str(photos / "cats"), str(second), again, str(tmp_path / "other"))
     for picture in sorted((photos / "cats").glob("*.png")):

@@ -225,6 +225,9 @@ def test_tasks_of_every_kind_run_from_one_file(photos: Path, tmp_path: Path) -> 
     assert [name for name in (*files, *more) if not (out / name).exists()] == []
     page = artifact("pipeline")
     assert [step.name for step in done.steps if f"`{out / step.name}`" not in page] == []
+    reports = [str(out / step.name / "report" / "index.html") for step in done.steps]
+    assert [step.report for step in done.steps] == reports
+    assert [report for report in reports if not Path(report).exists()] == []
 
 
 @pytest.mark.usefixtures("prefect_server")
