@@ -4,8 +4,9 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.runner import default_runner
+from tasks.bars import working
 from tasks.config import ExtractConfig
-from tasks.extract import extract_partition, known_failures, plan
+from tasks.extract import extract_partition, plan
 from tasks.progress import gather, raise_failed
 from tasks.summary import ExtractionSummary, publish, summarise
 
@@ -38,7 +39,8 @@ def extract(
         ExceptionGroup: partitions whose task failed after its retries; all others are stored,
             and running again computes only what is missing.
     """
-    todo = plan(images, store, config, only)
+    with working("listing images"):
+        todo = plan(images, store, config, only)
     futures = {
         extract_partition.with_options(
             task_run_name=f"{part.grid[0]}x{part.grid[1]} {part.id[:8]}, {len(part.images)} images"
@@ -46,7 +48,7 @@ def extract(
         for part in todo.partitions
     }
     reports, errors = gather("extracting images", futures)
-    summary = summarise(todo, reports, known_failures(store, todo))
+    summary = summarise(todo, reports, todo.failed_before)
     publish(summary, reports)
     raise_failed(
         errors,

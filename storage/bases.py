@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from storage.errors import StoreCorruptError
 from storage.files import create_exclusively, join, read_bytes
-from storage.layout import digest
+from storage.sealed import digest
 
 __all__ = ["Basis", "basis_file", "read_basis", "write_basis"]
 

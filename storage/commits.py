@@ -1,22 +1,24 @@
 """Loading the state of a store: the newest index, and the commits that it does not cover."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from storage.errors import StoreCorruptError
 from storage.files import join, list_folder, open_filesystem
 from storage.heap import collection_paused
-from storage.index import EMPTY, PartitionInfo, StoreIndex, resolve
+from storage.index import EMPTY, Keep, PartitionInfo, StoreIndex, resolve
 from storage.layout import Commit
-from storage.snapshot import load_bucket, load_newest, load_whole
+from storage.snapshot import Bucket, load_bucket, load_newest, load_whole, read_buckets
 
 __all__ = [
+    "StateFiles",
     "commit_file",
     "list_commits",
     "load_around",
     "load_state",
     "read_commits",
     "recent_rate",
+    "while_files_vanish",
 ]
 
 _BATCH = 256
@@ -25,32 +27,52 @@ _RECENT = 16
 Value = TypeVar("Value")
 
 
-def load_state(url: str, known: StoreIndex | None = None) -> StoreIndex:
-    """The state of a store now; commits that ``known`` covers are not read again."""
-    return _while_files_vanish(lambda: _load_state(url, known))
+class StateFiles:
+    """The files that make up the state of a store at one moment: an index and later commits."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._root = load_newest(url)
+        covered = frozenset() if self._root is None else self._root.covered
+        self._fresh = [key for key in list_commits(url) if key not in covered]
+
+    def buckets(self) -> Iterator[Bucket]:
+        """The records of the index."""
+        return iter(()) if self._root is None else read_buckets(self._url, self._root)
+
+    def commits(self) -> Iterator[Commit]:
+        """The commits that the index does not cover."""
+        return read_commits(self._url, self._fresh)
+
+    def load(self, keep: Keep | None = None) -> StoreIndex:
+        """The state, of all names or of those to be kept."""
+        base = EMPTY if self._root is None else load_whole(self._url, self._root, keep)
+        return resolve(base, self.commits(), keep)
+
+    def load_around(self, name: str) -> StoreIndex:
+        """The state of one name (and of all partitions), from as few files as possible."""
+        base = EMPTY if self._root is None else load_bucket(self._url, self._root, name)
+        return resolve(base, self.commits(), name.__eq__)
 
 
+@collection_paused()
+def load_state(url: str, known: StoreIndex | None = None, keep: Keep | None = None) -> StoreIndex:
+    """The state of a store now; commits that ``known`` covers are not read again.
+
+    keep: which names are wanted; of others nothing is said, and ``known`` must be None.
+    """
+    if known is None:
+        return while_files_vanish(lambda: StateFiles(url).load(keep))
+    return while_files_vanish(lambda: resolve(known, read_commits(url, _unknown(url, known))))
+
+
+@collection_paused()
 def load_around(url: str, name: str) -> StoreIndex:
     """A state that is right about one name (and partitions), from as few files as possible."""
-    return _while_files_vanish(lambda: _load_around(url, name))
+    return while_files_vanish(lambda: StateFiles(url).load_around(name))
 
 
-def _load_state(url: str, known: StoreIndex | None) -> StoreIndex:
-    base = known
-    if base is None:
-        newest = load_newest(url)
-        base = EMPTY if newest is None else load_whole(url, newest)
-    return resolve(base, _fresh(url, base.covered))
-
-
-def _load_around(url: str, name: str) -> StoreIndex:
-    newest = load_newest(url)
-    base = EMPTY if newest is None else load_bucket(url, newest, name)
-    # Whatever these commits say of other names is incomplete without their buckets.
-    return resolve(base, _fresh(url, base.covered))
-
-
-def _while_files_vanish(load: Callable[[], Value]) -> Value:
+def while_files_vanish(load: Callable[[], Value]) -> Value:
     """Look again where `gc` removed a file between the listing and the reading of it."""
     for _ in range(_TRIES - 1):
         try:
@@ -60,8 +82,8 @@ def _while_files_vanish(load: Callable[[], Value]) -> Value:
     return load()
 
 
-def _fresh(url: str, covered: frozenset[str]) -> list[Commit]:
-    return read_commits(url, [key for key in list_commits(url) if key not in covered])
+def _unknown(url: str, known: StoreIndex) -> list[str]:
+    return [key for key in list_commits(url) if key not in known.covered]
 
 
 def recent_rate(url: str, partitions: Iterable[PartitionInfo]) -> float | None:
@@ -83,21 +105,18 @@ def commit_file(url: str, key: str) -> str:
     return join(url, "commits", f"{key}.json")
 
 
-def read_commits(url: str, ids: list[str]) -> list[Commit]:
-    """Commits by id, many requests at a time.
+def read_commits(url: str, ids: Sequence[str]) -> Iterator[Commit]:
+    """Commits by id, many requests at a time, each made when it is asked for.
 
     Raises:
         StoreCorruptError: one is cut off, or names another id than its file.
     """
     fs, folder = open_filesystem(join(url, "commits"))
-    commits: list[Commit] = []
     for start in range(0, len(ids), _BATCH):
         paths = {key: f"{folder}/{key}.json" for key in ids[start : start + _BATCH]}
         found = fs.cat(list(paths.values()))
-        with collection_paused():
-            for key, path in paths.items():
-                commits.append(decode_commit(found[path], key, commit_file(url, key)))
-    return commits
+        for key, path in paths.items():
+            yield decode_commit(found.pop(path), key, commit_file(url, key))
 
 
 def decode_commit(data: bytes, key: str, file: str) -> Commit:

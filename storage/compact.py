@@ -1,20 +1,23 @@
 """Small partitions copied into large ones, many commits into one index, while readers go on."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from storage.commits import load_state
+from storage.arrays import image_digest, shard_images
 from storage.descriptors import DescriptorStore
 from storage.errors import StoreCorruptError
+from storage.heap import collection_paused
 from storage.index import PartitionInfo, StoredImage, StoreIndex
-from storage.layout import ImageRecord, digest, encode
+from storage.layout import ImageRecord
 from storage.planning import PARTITION_SIZE, Partition
 from storage.reader import open_array, read_rows
-from storage.snapshot import write_snapshot
-from storage.writer import PartitionWriter, image_digest, shard_images
+from storage.sealed import digest, encode
+from storage.snapshot_writer import write_snapshot
+from storage.writer import PartitionWriter
 
 __all__ = ["CompactReport", "compact"]
 
@@ -46,41 +49,46 @@ def compact(store: DescriptorStore, *, size: int = PARTITION_SIZE) -> CompactRep
     """
     written = merged = 0
     index = store.refresh()
-    members = index.members()
-    for group in _packs(index, members, size):
+    with collection_paused():
+        living = Counter(image.partition for image in index.images.values())
+        packs = list(_packs(index, living, size))
+        members = index.members() if packs else {}
+    for group in packs:
         _merge(store, group, members)
         merged += len(group)
         written += 1
-    while True:
-        index = load_state(store.url)
-        snapshot = write_snapshot(store.url, index)
-        if snapshot is not None:
-            break
-    store.refresh()
+    if written:
+        index = store.refresh()
+    while (snapshot := write_snapshot(store.url, index)) is None:
+        index = store.refresh()
     return CompactReport(merged, written, len(index), snapshot.generation)
 
 
-def _packs(index: StoreIndex, members: Members, size: int) -> Iterator[list[PartitionInfo]]:
+def _packs(
+    index: StoreIndex, living: Mapping[str, int], size: int
+) -> Iterator[list[PartitionInfo]]:
     """Small partitions of one kind, packed in order up to ``size`` images."""
     kinds: dict[object, list[PartitionInfo]] = {}
     for partition in index.partitions.values():
-        if 2 * len(members[partition.id]) <= size:
+        if 2 * living[partition.id] <= size:
             kinds.setdefault((partition.grid, partition.arrays), []).append(partition)
     for small in kinds.values():
         pack: list[PartitionInfo] = []
         total = 0
         for partition in small:
-            count = len(members[partition.id])
+            count = living[partition.id]
             if total + count > size:
-                yield from _worthwhile(pack, members)
+                yield from _worthwhile(pack, living)
                 pack, total = [], 0
             pack.append(partition)
             total += count
-        yield from _worthwhile(pack, members)
+        yield from _worthwhile(pack, living)
 
 
-def _worthwhile(pack: list[PartitionInfo], members: Members) -> Iterator[list[PartitionInfo]]:
-    mostly_dead = any(2 * len(members[part.id]) < part.count for part in pack)
+def _worthwhile(
+    pack: list[PartitionInfo], living: Mapping[str, int]
+) -> Iterator[list[PartitionInfo]]:
+    mostly_dead = any(2 * living[part.id] < part.count for part in pack)
     if len(pack) > 1 or (pack and mostly_dead):
         yield pack
 

@@ -1,7 +1,6 @@
 """The descriptor store: immutable partitions that count once they are committed."""
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,32 +8,35 @@ import zarr
 from numpy.typing import NDArray
 
 from storage.commits import load_around, load_state
-from storage.errors import StorageError, StoreCorruptError, StoreMismatchError
+from storage.errors import StorageError, StoreCorruptError
 from storage.files import create_exclusively, join, read_bytes
-from storage.index import MarkedImage, PartitionInfo, StoredImage, StoreIndex
+from storage.index import EMPTY, MarkedImage, PartitionInfo, StoredImage, StoreIndex
 from storage.layout import (
     FORMAT,
     ArraySpec,
     Commit,
     Mark,
+    State,
     StoreInfo,
     decode_store_info,
-    digest,
-    encode,
     encode_store_info,
-    new_attempt,
 )
-from storage.planning import Partition
-from storage.reader import SCALE_SUFFIX, decode_scaled, open_array, read_rows
-from storage.writer import (
+from storage.marks import (
     Failure,
-    PartitionWriter,
     failure_mark,
+    marks_commit,
+    marks_of,
     write_commit,
     write_failures,
 )
+from storage.planning import Partition
+from storage.reader import open_array, read_block
+from storage.sealed import digest, encode
+from storage.settings import ordered, plain, refuse_other_settings
+from storage.survey import Listing, Survey, survey
+from storage.writer import PartitionWriter
 
-__all__ = ["ArraySpec", "DescriptorStore", "Failure"]
+__all__ = ["ArraySpec", "DescriptorStore", "Failure", "read_block"]
 
 
 # Single look-ups before the whole index is read, which later ones find in memory.
@@ -48,21 +50,23 @@ class DescriptorStore:
     state when it was first asked for; ``refresh`` looks again.
     """
 
-    def __init__(self, url: str, info: StoreInfo) -> None:
+    def __init__(self, url: str, info: StoreInfo, *, there: bool = True) -> None:
         self.url = url
         self.info = info
+        self._there = there
         self._index: StoreIndex | None = None
+        self._members: tuple[StoreIndex, dict[str, list[StoredImage]]] | None = None
         self._lookups = 0
 
     @classmethod
-    def create_or_open(
+    def expect(
         cls,
         url: str,
         config: Mapping[str, Any],
         weights: Mapping[str, Any],
         versions: Mapping[str, Any],
     ) -> "DescriptorStore":
-        """Open a store that was made with these settings, or make it.
+        """A store as these settings make it, whether or not it is there; nothing is written.
 
         Args:
             url: a local path or any fsspec URL.
@@ -73,18 +77,40 @@ class DescriptorStore:
         Raises:
             StoreMismatchError: the store there was made with another config or other weights.
         """
-        info = StoreInfo(FORMAT, _plain(config), _plain(weights), _plain(versions))
+        wanted = StoreInfo(FORMAT, plain(config), plain(weights), plain(versions))
         file = join(url, "store.json")
-        data = encode_store_info(info)
         try:
-            standing = read_bytes(file)
+            found = decode_store_info(read_bytes(file), file)
         except FileNotFoundError:
-            if create_exclusively(file, data):
-                return cls(url, info)
-            standing = read_bytes(file)
-        found = decode_store_info(standing, file)
-        _refuse_other_settings(url, found, info)
+            return cls(url, wanted, there=False)
+        refuse_other_settings(url, found, wanted)
         return cls(url, found)
+
+    @classmethod
+    def create_or_open(
+        cls,
+        url: str,
+        config: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        versions: Mapping[str, Any],
+    ) -> "DescriptorStore":
+        """``expect`` a store and make it, where it is not there."""
+        store = cls.expect(url, config, weights, versions)
+        store.create()
+        return store
+
+    def create(self) -> None:
+        """Write what this store is made with, unless that is there.
+
+        Raises:
+            StoreMismatchError: another run was first, with another config or other weights.
+        """
+        file = join(self.url, "store.json")
+        if self._there or create_exclusively(file, encode_store_info(self.info)):
+            return
+        found = decode_store_info(read_bytes(file), file)
+        refuse_other_settings(self.url, found, self.info)
+        self.info = found
 
     @classmethod
     def open(cls, url: str) -> "DescriptorStore":
@@ -106,7 +132,7 @@ class DescriptorStore:
     @property
     def config_digest(self) -> str:
         """Digest of the config and weights; part of every partition's id."""
-        return digest(encode(_sorted(self.info.config)), encode(_sorted(self.info.weights)))
+        return digest(encode(ordered(self.info.config)), encode(ordered(self.info.weights)))
 
     # --- what is in it -------------------------------------------------------------------
 
@@ -120,6 +146,10 @@ class DescriptorStore:
         """The state of the store now; only what is new is read."""
         self._index = load_state(self.url, self._index)
         return self._index
+
+    def survey(self, listing: Listing, *, retry_failures: bool = False) -> Survey:
+        """Compare a source with the store as it is now; see ``storage.survey``."""
+        return survey(self.url, listing, retry_failures=retry_failures)
 
     def find(self, name: str) -> StoredImage:
         """Where one image is.
@@ -140,6 +170,13 @@ class DescriptorStore:
         if isinstance(entry, StoredImage):
             return entry, state.partitions[entry.partition]
         raise KeyError(_absent(self.url, name, entry, self.index()))
+
+    def members(self) -> dict[str, list[StoredImage]]:
+        """Living images of every partition, in the order of their rows; worked out once."""
+        index = self.index()
+        if self._members is None or self._members[0] is not index:
+            self._members = index, index.members()
+        return self._members[1]
 
     def partitions(self) -> tuple[PartitionInfo, ...]:
         """Partitions with living images, by id."""
@@ -179,7 +216,7 @@ class DescriptorStore:
         """(image, ...): rows of a partition, by default those of its living images in order."""
         partition = self._partition(partition_id)
         if rows is None:
-            rows = [image.position for image in self.index().members()[partition_id]]
+            rows = [image.position for image in self.members()[partition_id]]
         return read_block(self.url, partition, array, rows, raw=raw)
 
     def array(self, partition_id: str, name: str = "descriptors") -> zarr.Array[Any]:
@@ -190,7 +227,7 @@ class DescriptorStore:
         self, array: str = "descriptors", *, raw: bool = False
     ) -> Iterator[tuple[StoredImage, NDArray[Any]]]:
         """Every living image with one of its arrays, partition by partition."""
-        for partition_id, images in self.index().members().items():
+        for partition_id, images in self.members().items():
             block = self.read_partition(
                 partition_id, array, rows=[image.position for image in images], raw=raw
             )
@@ -242,43 +279,27 @@ class DescriptorStore:
         """Record that stored bytes of images are bad, so that the next run stores them again."""
         return self._mark_stored(names, "dropped", reason)
 
-    def _mark_stored(self, names: Sequence[str], state: Any, reason: str) -> Commit | None:
-        index = self.index()
-        marks: list[Mark] = []
-        for name in sorted(names):
-            entry = index.get(name)
-            if entry is None:
-                raise KeyError(f"{self.url}: holds no image {name!r}.")
-            marks.append(Mark(name, entry.url, entry.version, state, reason, entry.heads))
+    def _mark_stored(self, names: Sequence[str], state: State, reason: str) -> Commit | None:
+        marks = marks_of(self._state_of(names), names, state, reason, self.url)
         return self._write_marks(state, marks)
 
     def _write_marks(self, kind: str, marks: Sequence[Mark]) -> Commit | None:
         if not marks:
             return None
-        rows = sorted((mark.name, mark.version, mark.supersedes) for mark in marks)
-        key = digest(self.config_digest.encode(), kind.encode(), encode(rows))
-        commit = Commit(key, new_attempt(), (0, 0), (), (), tuple(marks))
-        return write_commit(self.url, commit)
+        return write_commit(self.url, marks_commit(self.config_digest, kind, marks))
 
     def _heads(self, names: Sequence[str]) -> list[tuple[str, ...]]:
-        entries = [self.index().get(name) for name in names]
+        known = self._state_of(names)
+        entries = [known.get(name) for name in names]
         return [() if entry is None else entry.heads for entry in entries]
 
-
-def read_block(
-    url: str,
-    partition: PartitionInfo,
-    name: str,
-    rows: Sequence[int] | slice,
-    *,
-    raw: bool = False,
-) -> NDArray[Any]:
-    """Rows of one array of a partition; scaled integers as their float32 values."""
-    block = read_rows(open_array(url, partition, name), partition, rows)
-    scale = name + SCALE_SUFFIX
-    if raw or all(spec.name != scale for spec in partition.arrays):
-        return block
-    return decode_scaled(block, read_rows(open_array(url, partition, scale), partition, rows))
+    def _state_of(self, names: Sequence[str]) -> StoreIndex:
+        """The state as far as it concerns some names."""
+        if self._index is not None:
+            return self._index
+        if not names:
+            return EMPTY
+        return load_state(self.url, keep=frozenset(names).__contains__)
 
 
 def _absent(url: str, name: str, entry: MarkedImage | Any | None, index: StoreIndex) -> str:
@@ -287,41 +308,3 @@ def _absent(url: str, name: str, entry: MarkedImage | Any | None, index: StoreIn
     near = difflib.get_close_matches(name, list(index.images)[:10_000], n=3, cutoff=0.5)
     hint = f" Near ones: {', '.join(near)}." if near else ""
     return f"{url}: holds no image {name!r}.{hint} It holds {len(index)} images."
-
-
-def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """What JSON makes of a mapping, so that tuples and lists compare equal."""
-    plain: dict[str, Any] = json.loads(json.dumps(value))
-    return plain
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return value
-
-
-def _refuse_other_settings(url: str, found: StoreInfo, wanted: StoreInfo) -> None:
-    for part in ("config", "weights"):
-        difference = _first_difference(getattr(found, part), getattr(wanted, part), part)
-        if difference:
-            field, old, new = difference
-            raise StoreMismatchError(
-                f"{url} was made with {field} = {old}, this run has {field} = {new}. "
-                f"Use {old}, or write to another store: one store holds one kind of descriptor."
-            )
-
-
-def _first_difference(old: Any, new: Any, path: str) -> tuple[str, str, str] | None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            if old.get(key) is None and new.get(key) is None:
-                continue  # a setting that came later, unset, is what stores before it meant
-            if key not in old or key not in new:
-                shown = [json.dumps(side[key]) if key in side else "nothing" for side in (old, new)]
-                return f"{path}.{key}", shown[0], shown[1]
-            difference = _first_difference(old[key], new[key], f"{path}.{key}")
-            if difference:
-                return difference
-        return None
-    return None if old == new else (path, json.dumps(old), json.dumps(new))

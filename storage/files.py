@@ -5,6 +5,7 @@ import os
 import posixpath
 import threading
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ __all__ = [
     "list_folder",
     "open_filesystem",
     "read_bytes",
+    "read_many",
     "remove",
     "write_bytes",
     "zarr_store",
@@ -129,6 +131,14 @@ def read_bytes(url: str, start: int | None = None, end: int | None = None) -> by
     """The whole file, or bytes ``start`` to ``end`` (exclusive) of it."""
     fs, path = open_filesystem(url)
     return bytes(fs.cat_file(path, start=start, end=end))
+
+
+def read_many(urls: Sequence[str]) -> list[bytes]:
+    """Whole files of one filesystem, many requests at a time."""
+    fs = open_filesystem(urls[0])[0]
+    paths = [open_filesystem(url)[1] for url in urls]
+    found = fs.cat(paths)
+    return [found[path] for path in paths]
 
 
 def write_bytes(url: str, data: bytes) -> None:

@@ -7,14 +7,15 @@ same answer everywhere (stored before marked, then the smaller id), and whoever 
 version supersedes both.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import chain, repeat
+from typing import NamedTuple, TypeVar
 
 from storage.heap import collection_paused
-from storage.layout import ArraySpec, Commit, State
+from storage.layout import ArraySpec, Commit, ImageRecord, Mark, State
 
-__all__ = ["EMPTY", "MarkedImage", "PartitionInfo", "StoreIndex", "StoredImage", "resolve"]
+__all__ = ["EMPTY", "Keep", "MarkedImage", "PartitionInfo", "StoreIndex", "StoredImage", "resolve"]
 
 
 class StoredImage(NamedTuple):
@@ -54,6 +55,8 @@ class MarkedImage(NamedTuple):
 
 
 Entry = StoredImage | MarkedImage
+AnyEntry = TypeVar("AnyEntry", StoredImage, MarkedImage)
+Keep = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,55 +130,109 @@ EMPTY = StoreIndex()
 
 
 @collection_paused()
-def resolve(base: StoreIndex, commits: Iterable[Commit]) -> StoreIndex:
-    """Apply commits to a state; their order does not matter, and known ones are passed over."""
-    fresh = {commit.id: commit for commit in commits if commit.id not in base.covered}
-    if not fresh:
+def resolve(base: StoreIndex, commits: Iterable[Commit], keep: Keep | None = None) -> StoreIndex:
+    """Apply commits to a state; their order does not matter, and known ones are passed over.
+
+    Each commit is looked at once and dropped while it is still in the processor's caches.
+
+    Args:
+        base: what was known before.
+        commits: on top of it.
+        keep: which names are wanted, where the entries of others would only take memory.
+    """
+    fresh = (commit for commit in commits if commit.id not in base.covered)
+    first = next(fresh, None)
+    if first is None:
         return base
-    replaced = frozenset(old for commit in fresh.values() for old in commit.replaces)
-    current: dict[str, Entry] = {**base.images, **base.marks}
-    rivals: dict[str, list[Entry]] = {}
-    superseded: set[tuple[str, str]] = set()
-    for commit in fresh.values():
-        for entry, supersedes in _entries(commit):
-            superseded.update((entry.name, head) for head in supersedes)
-            standing = current.setdefault(entry.name, entry)
-            if standing is not entry:
-                rivals.setdefault(entry.name, [standing]).append(entry)
-    for name, candidates in rivals.items():
-        heads = [entry for entry in candidates if (name, entry.heads[0]) not in superseded]
-        current[name] = _choose(heads or candidates, replaced)
-    return _state(base, fresh, current)
+    change = _Change(base, keep)
+    for commit in chain((first,), fresh):
+        if commit.id not in change.seen:
+            change.add(commit)
+    return change.settle()
 
 
-def _entries(commit: Commit) -> Iterator[tuple[Entry, tuple[str, ...]]]:
-    """Each entry of a commit with the ids that it supersedes."""
+class _Change:
+    """Commits taken up one by one on top of a state."""
+
+    def __init__(self, base: StoreIndex, keep: Keep | None) -> None:
+        self.seen: set[str] = set()
+        self._base = base
+        self._keep = keep
+        self._images = dict(base.images)
+        self._marks = dict(base.marks)
+        self._partitions = dict(base.partitions)
+        self._rivals: dict[str, list[Entry]] = {}
+        self._superseded: set[tuple[str, str]] = set()
+        self._replaced: set[str] = set()
+
+    def add(self, commit: Commit) -> None:
+        """Take up the entries of one commit; those of a name that is known become rivals."""
+        self.seen.add(commit.id)
+        self._replaced.update(commit.replaces)
+        if commit.images:
+            self._partitions[commit.id] = PartitionInfo(
+                commit.id, commit.attempt, commit.grid, commit.arrays, len(commit.images)
+            )
+        images, marks = self._images, self._marks
+        for image in self._wanted(_stored(commit)):
+            if images.setdefault(image.name, image) is not image:
+                self._rivals.setdefault(image.name, []).append(image)
+        for mark in self._wanted(_marked(commit)):
+            if marks.setdefault(mark.name, mark) is not mark:
+                self._rivals.setdefault(mark.name, []).append(mark)
+        for record in chain[ImageRecord | Mark](commit.images, commit.marks):
+            for head in record.supersedes:
+                self._superseded.add((record.name, head))
+
+    def _wanted(self, entries: Iterable[AnyEntry]) -> Iterable[AnyEntry]:
+        if self._keep is None:
+            return entries
+        keep = self._keep
+        return (entry for entry in entries if keep(entry.name))
+
+    def settle(self) -> StoreIndex:
+        """The state in which every name has the one entry that counts."""
+        displaced: set[str] = set()
+        for name in sorted(self._rivals.keys() | (self._images.keys() & self._marks.keys())):
+            standing = (self._images.pop(name, None), self._marks.pop(name, None))
+            known = [entry for entry in standing if entry is not None]
+            candidates = [*known, *self._rivals.get(name, ())]
+            displaced.update(c.partition for c in candidates if isinstance(c, StoredImage))
+            heads = [
+                entry for entry in candidates if (name, entry.heads[0]) not in self._superseded
+            ]
+            chosen = _choose(heads or candidates, self._replaced)
+            if isinstance(chosen, StoredImage):
+                self._images[name] = chosen
+            else:
+                self._marks[name] = chosen
+        if displaced:
+            living = {image.partition for image in self._images.values()}
+            for key in displaced - living:
+                del self._partitions[key]
+        partitions = {key: self._partitions[key] for key in sorted(self._partitions)}
+        return StoreIndex(self._images, self._marks, partitions, self._base.covered | self.seen)
+
+
+def _stored(commit: Commit) -> Iterable[StoredImage]:
+    """The images of a commit as entries, made by the column and so without a step of Python."""
+    if not commit.images:
+        return ()
+    name, url, size, version, width, height, key, origin, _ = zip(*commit.images, strict=True)
     own = (commit.id,)
-    for position, record in enumerate(commit.images):
-        yield (
-            StoredImage(
-                record.name,
-                record.url,
-                record.bytes,
-                record.version,
-                record.width,
-                record.height,
-                commit.grid,
-                commit.id,
-                position,
-                record.digest,
-                (record.origin,) if record.origin else own,
-            ),
-            record.supersedes,
-        )
-    for mark in commit.marks:
-        yield (
-            MarkedImage(mark.name, mark.url, mark.version, mark.state, mark.reason, own),
-            mark.supersedes,
-        )
+    heads = ((first,) if first else own for first in origin)
+    rows = len(name)
+    where = (repeat(commit.grid, rows), repeat(commit.id, rows), range(rows))
+    columns = (name, url, size, version, width, height, *where, key, heads)
+    return map(StoredImage._make, zip(*columns, strict=True))
 
 
-def _choose(heads: Sequence[Entry], replaced: frozenset[str]) -> Entry:
+def _marked(commit: Commit) -> Iterable[MarkedImage]:
+    own = (commit.id,)
+    return (MarkedImage(*mark[:5], own) for mark in commit.marks)
+
+
+def _choose(heads: Sequence[Entry], replaced: Set[str]) -> Entry:
     """The head that counts; it carries the ids of all, for the next version to supersede."""
 
     def rank(entry: Entry) -> tuple[bool, str, bool, str]:
@@ -187,21 +244,3 @@ def _choose(heads: Sequence[Entry], replaced: frozenset[str]) -> Entry:
     best = min(heads, key=rank)
     others = sorted({head for entry in heads for head in entry.heads} - {best.heads[0]})
     return best._replace(heads=(best.heads[0], *others))
-
-
-def _state(base: StoreIndex, fresh: dict[str, Commit], current: dict[str, Entry]) -> StoreIndex:
-    images = {n: entry for n, entry in current.items() if isinstance(entry, StoredImage)}
-    marks = {n: entry for n, entry in current.items() if isinstance(entry, MarkedImage)}
-    known = dict(base.partitions)
-    for commit in fresh.values():
-        if commit.images:
-            known[commit.id] = PartitionInfo(
-                commit.id, commit.attempt, commit.grid, commit.arrays, len(commit.images)
-            )
-    living = {image.partition for image in images.values()}
-    return StoreIndex(
-        images,
-        marks,
-        {key: known[key] for key in sorted(living)},
-        base.covered | fresh.keys(),
-    )

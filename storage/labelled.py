@@ -8,10 +8,10 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from storage.descriptors import DescriptorStore, read_block
+from storage.descriptors import DescriptorStore
 from storage.errors import StorageError
 from storage.index import PartitionInfo, StoredImage
-from storage.reader import SCALE_SUFFIX
+from storage.reader import SCALE_SUFFIX, read_block
 
 __all__ = ["open_dataset", "open_datasets"]
 
@@ -46,7 +46,7 @@ def open_dataset(store: DescriptorStore, grid: tuple[int, int] | None = None) ->
             f"{store.url}: expected one of the grids (rows, cols) {grids}, got {grid}."
         )
     partitions = [info for info in store.partitions() if info.grid == grid]
-    everything = store.index().members()
+    everything = store.members()
     members = [everything[info.id] for info in partitions]
     images = [image for group in members for image in group]
     specs = {spec.name: spec for spec in partitions[0].arrays}

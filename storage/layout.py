@@ -1,4 +1,4 @@
-"""The format of a store on disk: its paths, its JSON files and their strict codecs.
+"""The format of a store on disk: its paths and its JSON files.
 
 ::
 
@@ -11,22 +11,28 @@
       index/<generation>-<attempt>/   its buckets of image records
       bases/<array>.npz               the principal axes that an array's channels lie along
       listings/<digest>.json          what a tar shard or a video of the source holds
-
-Rows of records are written as columns, a tenth of the size and time of a list of objects.
 """
 
-import hashlib
 import json
 import math
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from storage.errors import StoreCorruptError
+from storage.sealed import (
+    decode_columns,
+    decode_object,
+    encode_columns,
+    parse_json,
+    seal,
+    typed,
+    unseal,
+)
 
 __all__ = [
     "FORMAT",
@@ -34,23 +40,19 @@ __all__ = [
     "Commit",
     "ImageRecord",
     "Mark",
+    "State",
     "StoreInfo",
     "attempt_time",
-    "decode_columns",
-    "decode_object",
-    "digest",
-    "encode",
-    "encode_columns",
+    "check_format",
+    "decode_arrays",
+    "decode_grid",
+    "decode_store_info",
+    "encode_arrays",
+    "encode_store_info",
     "new_attempt",
-    "parse_json",
-    "seal",
-    "unseal",
 ]
 
 FORMAT = 1
-
-_SEAL = b',"digest":"%s"}'
-_BLANK = b"0" * 32
 
 State = Literal["stored", "failed", "gone", "dropped"]
 
@@ -178,14 +180,14 @@ class Commit:
         raw = decode_object(content, names, file)
         check_format(raw["format"], file)
         return cls(
-            id=_typed(raw, "id", str, file),
-            attempt=_typed(raw, "attempt", str, file),
+            id=typed(raw, "id", str, file),
+            attempt=typed(raw, "attempt", str, file),
             grid=decode_grid(raw["grid"], file),
             arrays=decode_arrays(raw["arrays"], file),
             images=tuple(decode_columns(ImageRecord, raw["images"], f"{file}, images")),
             marks=tuple(decode_columns(Mark, raw["marks"], f"{file}, marks")),
-            replaces=tuple(_typed(raw, "replaces", list, file)),
-            seconds=float(_typed({"seconds": seconds}, "seconds", int | float, file)),
+            replaces=tuple(typed(raw, "replaces", list, file)),
+            seconds=float(typed({"seconds": seconds}, "seconds", int | float, file)),
         )
 
 
@@ -206,7 +208,7 @@ def decode_store_info(data: bytes, file: str) -> StoreInfo:
     raw = decode_object(content, _names(StoreInfo), file)
     check_format(raw["format"], file)
     for name in ("config", "weights", "versions"):
-        _typed(raw, name, dict, file)
+        typed(raw, name, dict, file)
     return StoreInfo(**raw)
 
 
@@ -241,95 +243,12 @@ def encode_arrays(arrays: Iterable[ArraySpec]) -> list[dict[str, Any]]:
     return [_fields(array) for array in arrays]
 
 
-def encode_columns(record: type[Any], rows: Sequence[Any]) -> dict[str, list[Any]]:
-    """Named tuples as one list for each field."""
-    columns = zip(*rows, strict=True) if rows else ((),) * len(record._fields)
-    return {name: list(column) for name, column in zip(record._fields, columns, strict=True)}
-
-
-def decode_columns(record: type[Any], raw: object, file: str) -> list[Any]:
-    """Named tuples from their columns, whose lengths must agree."""
-    columns = decode_object(raw, record._fields, file)
-    lengths = {name: len(_typed(columns, name, list, file)) for name in record._fields}
-    if len(set(lengths.values())) > 1:
-        raise StoreCorruptError(f"{file}: columns of different lengths: {lengths}.")
-    for name in ("supersedes", "grid"):
-        if name in columns:
-            columns[name] = [tuple(value) for value in columns[name]]
-    return list(map(record._make, zip(*(columns[name] for name in record._fields), strict=True)))
-
-
-def encode(value: object) -> bytes:
-    """Compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def seal(value: Mapping[str, Any]) -> bytes:
-    """Compact JSON of an object, with a last field ``digest`` over all before it."""
-    body = encode(value)
-    return body[:-1] + _SEAL % digest(body).encode()
-
-
-def unseal(data: bytes, file: str) -> Any:
-    """What ``seal`` wrote; a flipped byte anywhere in it is an error."""
-    body = data[: -len(_SEAL % _BLANK)] + b"}"
-    if data != body[:-1] + _SEAL % digest(body).encode():
-        parse_json(data, file)
-        raise StoreCorruptError(
-            f"{file}: its content does not match its digest. `patchflow verify --repair` sets it "
-            "aside; the next run stores its images again."
-        )
-    return parse_json(body, file)
-
-
-def parse_json(data: bytes, file: str) -> Any:
-    """JSON, or an error that names the file."""
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise StoreCorruptError(
-            f"{file}: cut off or not JSON ({error}). `patchflow verify --repair` sets it aside; "
-            "the next run stores its images again."
-        ) from error
-
-
-def decode_object(raw: object, names: Sequence[str], file: str) -> dict[str, Any]:
-    """A JSON object that has exactly these fields."""
-    if not isinstance(raw, dict):
-        raise StoreCorruptError(f"{file}: expected an object with {names}, got {raw!r:.80}.")
-    missing = [name for name in names if name not in raw]
-    if missing:
-        raise StoreCorruptError(f"{file}: field {missing[0]!r} is missing.")
-    unknown = [name for name in raw if name not in names]
-    if unknown:
-        raise StoreCorruptError(f"{file}: unknown field {unknown[0]!r}.")
-    return raw
-
-
-def _typed(raw: Mapping[str, Any], name: str, kind: Any, file: str) -> Any:
-    if not isinstance(raw[name], kind):
-        raise StoreCorruptError(
-            f"{file}: field {name!r} should be a {getattr(kind, '__name__', 'number')}, "
-            f"got {raw[name]!r:.80}."
-        )
-    return raw[name]
-
-
 def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
 def _fields(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in _names(type(value))}
-
-
-def digest(*parts: bytes | memoryview) -> str:
-    """blake2b-128 over parts, each preceded by its length so that no two splits agree."""
-    state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        state.update(len(part).to_bytes(8, "little"))
-        state.update(part)
-    return state.hexdigest()
 
 
 def new_attempt() -> str:

@@ -45,7 +45,7 @@ def dask_patches(store: DescriptorStore, array: str = "descriptors") -> PatchArr
     Raises:
         StorageError: the store is empty, or partitions differ in the array's channels or dtype.
     """
-    members = store.index().members()
+    members = store.members()
     ranges: dict[str, tuple[int, int]] = {}
     grids: dict[str, tuple[int, int]] = {}
     layers: dict[tuple[str, int, int], Any] = {}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from storage.heap import collection_paused
-from storage.index import StoreIndex
-from storage.layout import digest, encode
+from storage.index import MarkedImage, StoreIndex
 from storage.refs import ImageRef
+from storage.sealed import digest, encode
 
 __all__ = ["Changes", "Partition", "PlannedImage", "compare", "plan_partitions"]
 
@@ -54,7 +54,7 @@ class Changes:
         retried: images that failed before and are tried again.
         gone: stored names that the listing lacks.
         unchanged: number of images that need nothing.
-        failed: number of images that failed before, unchanged, and are left alone.
+        failed: images that failed before, unchanged, and are left alone.
     """
 
     new: tuple[ImageRef, ...]
@@ -62,7 +62,7 @@ class Changes:
     retried: tuple[ImageRef, ...]
     gone: tuple[str, ...]
     unchanged: int
-    failed: int
+    failed: tuple[MarkedImage, ...]
 
     @property
     def todo(self) -> tuple[ImageRef, ...]:
@@ -85,10 +85,13 @@ def compare(
     new: list[ImageRef] = []
     changed: list[ImageRef] = []
     retried: list[ImageRef] = []
+    failed: list[MarkedImage] = []
+    stale = [*index.images, *(mark.name for mark in index.failures)]
     listed: set[str] = set()
-    unchanged = failed = 0
+    unchanged = 0
     for ref in listing:
-        listed.add(ref.name)
+        if stale:
+            listed.add(ref.name)
         if (image := index.images.get(ref.name)) is not None:
             if (image.version, image.bytes) == (ref.version, ref.bytes):
                 unchanged += 1
@@ -101,10 +104,11 @@ def compare(
         elif retry_failures:
             retried.append(ref)
         else:
-            failed += 1
-    stale = [*index.images, *(mark.name for mark in index.failures)]
+            failed.append(mark)
     gone = sorted(name for name in stale if name not in listed)
-    return Changes(tuple(new), tuple(changed), tuple(retried), tuple(gone), unchanged, failed)
+    return Changes(
+        tuple(new), tuple(changed), tuple(retried), tuple(gone), unchanged, tuple(failed)
+    )
 
 
 @collection_paused()
@@ -114,7 +118,7 @@ def plan_partitions(
     config_digest: str,
     size: int = PARTITION_SIZE,
 ) -> tuple[Partition, ...]:
-    """Group images by patch grid, sort them by name and cut them into partitions.
+    """Cut images into partitions, in the order of their names, each of one patch grid.
 
     A partition that is committed takes whole chunks out of this order, so the same listing gives
     the same remaining partitions after any interruption.
@@ -127,18 +131,23 @@ def plan_partitions(
     """
     if size < 1:
         raise ValueError(f"partition size must be at least 1, got {size}.")
-    by_grid: dict[tuple[int, int], list[PlannedImage]] = {}
-    for ref, width, height, grid in sized:
+    begun: dict[tuple[int, int], list[PlannedImage]] = {}
+    done: dict[tuple[int, int], list[Partition]] = {}
+
+    def close(grid: tuple[int, int]) -> None:
+        images = tuple(begun.pop(grid))
+        made = Partition(partition_id(config_digest, grid, images), grid, images)
+        done.setdefault(grid, []).append(made)
+
+    for ref, width, height, grid in sorted(sized, key=lambda image: image[0].name):
         entry = index.get(ref.name)
-        heads = () if entry is None else entry.heads
-        by_grid.setdefault(grid, []).append(PlannedImage(ref, width, height, heads))
-    partitions: list[Partition] = []
-    for grid in sorted(by_grid):
-        images = sorted(by_grid.pop(grid), key=lambda image: image.ref.name)
-        for start in range(0, len(images), size):
-            chunk = tuple(images[start : start + size])
-            partitions.append(Partition(partition_id(config_digest, grid, chunk), grid, chunk))
-    return tuple(partitions)
+        images = begun.setdefault(grid, [])
+        images.append(PlannedImage(ref, width, height, () if entry is None else entry.heads))
+        if len(images) == size:
+            close(grid)
+    for grid in tuple(begun):
+        close(grid)
+    return tuple(partition for grid in sorted(done) for partition in done[grid])
 
 
 def partition_id(config_digest: str, grid: tuple[int, int], images: Sequence[PlannedImage]) -> str:

@@ -7,12 +7,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from storage.arrays import fill_value
 from storage.errors import StoreCorruptError, is_storage_fault
 from storage.files import join, zarr_store
 from storage.index import PartitionInfo
-from storage.writer import fill_value
 
-__all__ = ["SCALE_SUFFIX", "open_array", "open_group", "read_rows"]
+__all__ = ["SCALE_SUFFIX", "open_array", "open_group", "read_block", "read_rows"]
 
 # An int8 array X comes with X_scale, (image, channel): value = integer x scale.
 SCALE_SUFFIX = "_scale"
@@ -105,3 +105,19 @@ def _refuse_missing(
 def decode_scaled(block: NDArray[Any], scale: NDArray[Any]) -> NDArray[np.float32]:
     """(image, row, col, channel) integers x (image, channel) scales, as float32."""
     return block.astype(np.float32) * scale[:, None, None, :].astype(np.float32)
+
+
+def read_block(
+    url: str,
+    partition: PartitionInfo,
+    name: str,
+    rows: Sequence[int] | slice,
+    *,
+    raw: bool = False,
+) -> NDArray[Any]:
+    """Rows of one array of a partition; scaled integers as their float32 values."""
+    block = read_rows(open_array(url, partition, name), partition, rows)
+    scale = name + SCALE_SUFFIX
+    if raw or all(spec.name != scale for spec in partition.arrays):
+        return block
+    return decode_scaled(block, read_rows(open_array(url, partition, scale), partition, rows))

@@ -1,48 +1,22 @@
 """Writing one partition: shards whole, the commit last."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from storage.arrays import Arrays, create_group, image_digest, shard_images
 from storage.errors import StorageError
-from storage.files import create_exclusively, exists, join, read_bytes, write_bytes, zarr_store
-from storage.layout import ArraySpec, Commit, ImageRecord, Mark, digest, encode, new_attempt
+from storage.files import exists, join
+from storage.layout import ArraySpec, Commit, ImageRecord, Mark, new_attempt
+from storage.marks import Failure, failure_mark, write_commit, write_failures
 from storage.planning import Partition
 from storage.refs import ImageRef
 
-__all__ = [
-    "Failure",
-    "PartitionWriter",
-    "fill_value",
-    "image_digest",
-    "shard_images",
-    "write_commit",
-    "write_failures",
-]
-
-_SHARD_BYTES = 64 * 2**20
-_SHARD_IMAGES = 32
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An image that could not be stored.
-
-    Attributes:
-        ref: the image.
-        reason: one line for people.
-        detail: the end of the traceback.
-    """
-
-    ref: ImageRef
-    reason: str
-    detail: str = ""
+__all__ = ["Failure", "PartitionWriter", "image_digest", "shard_images", "write_commit"]
 
 
 class PartitionWriter:
@@ -144,36 +118,13 @@ class PartitionWriter:
 
     def _flush(self, spec: ArraySpec) -> None:
         if self._group is None:
-            self._group = self._create_group()
+            self._group = create_group(self._group_url, self.arrays, self._count)
         images = self._buffers[spec.name]
         start = self._written[spec.name]
         array = self._group[spec.name]
         array[start : start + len(images)] = np.stack(images)
         self._written[spec.name] = start + len(images)
         images.clear()
-
-    def _create_group(self) -> zarr.Group:
-        store = zarr_store(self._group_url)
-        group = zarr.create_group(store)
-        count = self._count
-        for spec in self.arrays:
-            group.create_array(
-                spec.name,
-                shape=(count, *spec.shape),
-                chunks=(1, *spec.shape),
-                # The index lies in front: Azure cannot serve the last bytes of a file by a range.
-                shards={
-                    "shape": (shard_images(spec, count), *spec.shape),
-                    "index_location": "start",
-                },
-                dtype=spec.dtype,
-                dimension_names=("image", *spec.axes),
-                compressors=_codecs(spec.dtype),
-                # A shard that is lost reads as this, which no image may hold.
-                fill_value=fill_value(spec.dtype),
-                config={"write_empty_chunks": True},
-            )
-        return group
 
     def _finish_group(self) -> None:
         if self._group is not None and not exists(join(self._group_url, "zarr.json")):
@@ -198,60 +149,6 @@ class PartitionWriter:
                 "partition": self.partition.id,
             }
         )
-
-
-def _codecs(dtype: str) -> tuple[Any, ...]:
-    """Checksums find flipped bytes. Floats hardly compress; quantised ones do, by a sixth."""
-    checksum = zarr.codecs.Crc32cCodec()
-    if np.dtype(dtype).kind == "f":
-        return (checksum,)
-    return zarr.codecs.ZstdCodec(level=1), checksum
-
-
-def shard_images(spec: ArraySpec, count: int) -> int:
-    """Images in one shard of an array: as many as fit in 64 MiB, at most 32 and the partition."""
-    return max(1, min(_SHARD_IMAGES, _SHARD_BYTES // max(1, spec.nbytes), count))
-
-
-def fill_value(dtype: str) -> float | int:
-    """What an array holds where nothing was written: NaN, or the least integer."""
-    kind = np.dtype(dtype)
-    return float("nan") if kind.kind == "f" else int(np.iinfo(kind).min)
-
-
-def image_digest(arrays: Arrays) -> str:
-    """blake2b-128 over one image's bytes, little-endian and row-major, by array name."""
-    parts: list[bytes | memoryview] = []
-    for name in sorted(arrays):
-        array = arrays[name]
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        parts += [name.encode(), np.ascontiguousarray(little).reshape(-1).view(np.uint8).data]
-    return digest(*parts)
-
-
-def failure_mark(failure: Failure, supersedes: tuple[str, ...]) -> Mark:
-    """The line of a commit that says so."""
-    ref = failure.ref
-    return Mark(ref.name, ref.url, ref.version, "failed", failure.reason, supersedes)
-
-
-def write_commit(url: str, commit: Commit) -> Commit:
-    """Write a commit if its id has none; return the one that stands."""
-    file = join(url, "commits", f"{commit.id}.json")
-    if create_exclusively(file, commit.encode()):
-        return commit
-    return Commit.decode(read_bytes(file), file)
-
-
-def write_failures(url: str, key: str, failures: Sequence[Failure]) -> None:
-    """Write ``failures/<id>.json`` for people to read; nothing where nothing failed."""
-    if not failures:
-        return
-    rows = [
-        {"name": f.ref.name, "url": f.ref.url, "reason": f.reason, "detail": f.detail}
-        for f in failures
-    ]
-    write_bytes(join(url, "failures", f"{key}.json"), encode(rows))
 
 
 def _check(name: str, spec: ArraySpec, arrays: Arrays) -> None:

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from storage.reader import SCALE_SUFFIX
 from tasks.config import ExtractConfig
 from tasks.model import LoadedModel, load_model
 from tasks.ops.patch_grid import PatchGrid, plan_grid
 from tasks.ops.preprocess import to_batch, to_canvas
-from tasks.ops.quantise import quantise_batch
 from tasks.ops.saliency import saliency_from_attention
 from tasks.ops.vit import extract_facets
+from tasks.pack import fitted, pack
 
 # One forward pass at a time in a process: it uses all cores or the whole GPU as it is, and two
 # at once would only need twice the memory. Reading and writing overlap with it.
@@ -173,30 +172,10 @@ def start(
         for name, request in config.arrays.items():
             axes = None if bases is None else bases.get(name)
             values = features.facets[request]
-            made |= (
-                _packed(name, values, config, axes) if packed else {name: _fitted(values, dtype)}
-            )
+            made |= pack(name, values, config, axes) if packed else {name: fitted(values, dtype)}
         if config.request in features.cls:
-            made["cls"] = _fitted(features.cls[config.request], dtype)
+            made["cls"] = fitted(features.cls[config.request], dtype)
         return Batch(span.fetch(made), config, span)
-
-
-def _packed(
-    name: str, values: Tensor, config: ExtractConfig, axes: np.ndarray | None
-) -> dict[str, Tensor]:
-    if axes is not None:
-        values = values.float() @ torch.from_numpy(axes).to(values.device)
-    if config.dtype == "int8":
-        integers, scale = quantise_batch(values)
-        return {name: integers, name + SCALE_SUFFIX: scale}
-    return {name: _fitted(values, getattr(torch, config.dtype))}
-
-
-def _fitted(values: Tensor, dtype: torch.dtype) -> Tensor:
-    if dtype == torch.float16:
-        # Artefact tokens of large models can pass float16's range; infinity would spoil cosines.
-        values = values.clamp(-65504.0, 65504.0)
-    return values.to(dtype)
 
 
 class _Span:

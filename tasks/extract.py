@@ -19,6 +19,8 @@ from storage.errors import UnreadableImageError
 from storage.images import ImageRef, list_images, read_image
 from storage.planning import Partition
 from storage.reader import SCALE_SUFFIX
+from tasks.axes import bases_of, fit_bases, keep_bases
+from tasks.bars import advance
 from tasks.chosen import chosen_names
 from tasks.config import ExtractConfig
 from tasks.describe import Batch, batch_size, grid_of, model_of, start
@@ -27,8 +29,7 @@ from tasks.model import LoadedModel
 from tasks.ops.patch_grid import PatchGrid
 from tasks.ops.preprocess import to_canvas
 from tasks.overlap import ahead
-from tasks.pack import bases_of, ensure_bases
-from tasks.plan import ExtractionPlan, plan_extraction
+from tasks.plan import ExtractionPlan, draft_extraction, expected_store
 from tasks.stages import PartitionReport, StageSeconds, clock
 
 # Threads that read and decode, shared by the partitions that a process has in hand: as many as
@@ -60,12 +61,14 @@ def plan(
     if only is not None:
         wanted = frozenset(chosen_names(only))
         listed = [ref for ref in listed if ref.name in wanted]
-    made = plan_extraction(listed, source, store, config, partial=only is not None)
-    opened = DescriptorStore.open(store)
+    made = draft_extraction(listed, source, store, config, partial=only is not None)
+    opened = expected_store(store, made.config)
+    # Whatever may be wrong with the settings shows before the store is made with them.
+    bases = fit_bases(opened, made.partitions, made.config)
+    opened.create()
+    keep_bases(store, bases)
     opened.record_failures(made.unreadable)
     opened.mark_gone(made.gone)
-    if made.config.pca is not None:
-        ensure_bases(store, made.partitions, made.config)
     return made
 
 
@@ -97,6 +100,7 @@ def write_partition(
         for item, arrays in zip(items, images, strict=True):
             writer.append(item.ref, *item.grid.image, arrays)
             size += sum(array.nbytes for array in arrays.values())
+        advance(len(items))
         stages.write += time.perf_counter() - writing
         stages.compute += batch.seconds
         stages.decode += sum(item.cpu for item in items)
@@ -112,6 +116,7 @@ def write_partition(
         reasons=reasons,
         bytes=size,
         seconds=clock().wall - began.wall,
+        raced=commit.attempt != writer.attempt,
         began=began,
         ended=clock(),
         stages=stages,
@@ -215,11 +220,3 @@ def _prepare(
 def _batches(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
     while batch := list(islice(items, size)):
         yield batch
-
-
-def known_failures(store: str, made: ExtractionPlan) -> tuple[tuple[str, str], ...]:
-    """(name, reason) of images that an earlier run could not read and this one left alone."""
-    if not made.failed_before:
-        return ()
-    failures = DescriptorStore.open(store).index().failures
-    return tuple((mark.name, mark.reason) for mark in failures)

@@ -2,9 +2,8 @@
 
 import resource
 import sys
-import uuid
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from storage.commits import recent_rate
 from storage.containers import Listings
@@ -17,7 +16,7 @@ from tasks.config import ExtractConfig
 from tasks.cost import predicted_seconds, requests
 from tasks.describe import batch_size, model_of
 from tasks.extract import array_specs
-from tasks.plan import ExtractionPlan, plan_extraction
+from tasks.plan import ExtractionPlan, draft_extraction
 
 # Live at once in a transformer block, in channels a token: the residual and its normalised copy,
 # queries, keys, values and their attention, the hidden layer before and after its nonlinearity.
@@ -84,10 +83,8 @@ def forecast(images: str, store: str, config: ExtractConfig) -> Forecast:
         config: likewise.
     """
     there = exists(join(store, "store.json"))
-    # A store that nobody else sees takes the place of one that is not there.
-    place = store if there else f"memory://dry-run-{uuid.uuid4().hex}"
     listed = list_images(images, Listings(store, write=False))
-    plan = replace(plan_extraction(listed, images, place, config), store=store)
+    plan = draft_extraction(listed, images, store, config)
     grids = Counter[tuple[int, int]]()
     for partition in plan.partitions:
         grids[partition.grid] += len(partition.images)

@@ -10,8 +10,8 @@ from typing import Any
 from storage.descriptors import DescriptorStore, Failure
 from storage.errors import StorageError, StoreMismatchError, UnreadableImageError
 from storage.images import ImageRef, image_size
-from storage.index import StoreIndex
-from storage.planning import Changes, Partition, compare, plan_partitions
+from storage.planning import Partition, plan_partitions
+from storage.survey import Survey
 from tasks.config import ExtractConfig
 from tasks.describe import grid_of, model_of
 from tasks.model import resolve_device, resolve_precision
@@ -28,7 +28,8 @@ class ExtractionPlan:
     """The work that is left.
 
     config: with a concrete precision. listed: images in the source. unchanged: already stored.
-    failed_before: unreadable in an earlier run and unchanged since. partitions: to be computed.
+    failed_before: (name, reason) of images that an earlier run could not read, unchanged since.
+    partitions: to be computed.
     unreadable: images whose header already tells that they cannot be read. gone: stored images
     that the source lacks.
     """
@@ -38,7 +39,7 @@ class ExtractionPlan:
     config: ExtractConfig
     listed: int
     unchanged: int
-    failed_before: int
+    failed_before: tuple[tuple[str, str], ...]
     partitions: tuple[Partition, ...]
     unreadable: tuple[Failure, ...]
     gone: tuple[str, ...]
@@ -57,53 +58,75 @@ def plan_extraction(
     *,
     partial: bool = False,
 ) -> ExtractionPlan:
-    """Compare a listing with the store (made if absent) and cut what is missing into partitions.
+    """`draft_extraction`, and the store made if absent."""
+    plan = draft_extraction(images, source, store_url, config, partial=partial)
+    expected_store(store_url, plan.config).create()
+    return plan
 
-    partial: the listing is a part of the source, so that nothing counts as gone.
+
+def draft_extraction(
+    images: Sequence[ImageRef],
+    source: str,
+    store_url: str,
+    config: ExtractConfig,
+    *,
+    partial: bool = False,
+) -> ExtractionPlan:
+    """Compare a listing with the store, if there is one, and cut what is missing into partitions.
+
+    Nothing is written. partial: the listing is a part of the source, so that nothing counts as
+    gone.
 
     Raises:
         StoreMismatchError: the store was made with other settings or weights.
         WeightsError, ValueError: settings that the model cannot serve.
     """
     config = settle_precision(config, store_url)
-    model = model_of(config)
-    store = DescriptorStore.create_or_open(
-        store_url,
-        config=store_config(config),
-        weights={"name": model.weights, "sha256": model.sha256},
-        versions=library_versions(),
-    )
-    index = store.index()
-    changes = compare(images, index, retry_failures=config.retry_failures)
-    sized, unreadable = _probe(changes.todo, config, model.patch)
-    partitions = plan_partitions(sized, index, store.config_digest, config.partition_size)
+    store = expected_store(store_url, config)
+    found = store.survey(images, retry_failures=config.retry_failures)
+    changes = found.changes
+    sized, unreadable = _probe(changes.todo, config, model_of(config).patch)
+    partitions = plan_partitions(sized, found.index, store.config_digest, config.partition_size)
     return ExtractionPlan(
         source=source,
         store=store_url,
         config=config,
         listed=len(images),
         unchanged=changes.unchanged,
-        failed_before=changes.failed,
+        failed_before=tuple((mark.name, mark.reason) for mark in changes.failed),
         partitions=partitions,
         unreadable=unreadable,
-        gone=() if partial else _gone(changes, index, source, store_url, config),
+        gone=() if partial else _gone(found, source, store_url, config),
     )
 
 
-def _gone(
-    changes: Changes, index: StoreIndex, source: str, store: str, config: ExtractConfig
-) -> tuple[str, ...]:
+def expected_store(store_url: str, config: ExtractConfig) -> DescriptorStore:
+    """The store that these settings lead to, whether or not it is there.
+
+    Raises:
+        StoreMismatchError: the store there was made with other settings or weights.
+    """
+    model = model_of(config)
+    return DescriptorStore.expect(
+        store_url,
+        config=store_config(config),
+        weights={"name": model.weights, "sha256": model.sha256},
+        versions=library_versions(),
+    )
+
+
+def _gone(found: Survey, source: str, store: str, config: ExtractConfig) -> tuple[str, ...]:
     """Names to be marked as gone, unless nothing at all of what is stored is in the source."""
     if config.gone == "keep":
         return ()
-    lacking = sum(name in index.images for name in changes.gone)
-    if config.gone == "guard" and lacking and lacking == len(index.images):
+    lacking = sum(name in found.index for name in found.changes.gone)
+    if config.gone == "guard" and lacking and lacking == found.stored:
         raise StoreMismatchError(
             f"{source} holds none of the {lacking:,} images in {store}, so this is most likely "
             "another source: all of them would be marked as gone. Use another STORE, or say "
             "--gone keep (both sources in one store) or --gone mark (the images did leave)."
         )
-    return changes.gone
+    return found.changes.gone
 
 
 def settle_precision(config: ExtractConfig, store_url: str) -> ExtractConfig:

@@ -18,13 +18,14 @@ import torch
 from storage.bases import Basis, write_basis
 from storage.descriptors import DescriptorStore
 from storage.images import ImageRef
+from tasks.axes import bases_of
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.describe import grid_of, model_of
 from tasks.extract import array_specs, write_partition
 from tasks.ops.pca import fit_axes
 from tasks.ops.similarity import point_maps
 from tasks.ops.transfer import locate
-from tasks.pack import bases_of, pack
+from tasks.pack import pack
 from tasks.plan import plan_extraction
 
 VARIANTS: dict[str, dict[str, object]] = {
@@ -69,11 +70,14 @@ def repacked(base: DescriptorStore, out: str, config: ExtractConfig) -> Descript
             found = index[image.ref.name]
             names = {spec.name for spec in index.partitions[found.partition].arrays}
             arrays = {name: base.read(image.ref.name, name) for name in names}
-            packed = pack(arrays, config, bases)
-            dtype = config.computed_dtype
-            if "cls" in packed:
-                packed["cls"] = packed["cls"].astype(dtype)
-            writer.append(image.ref, found.width, found.height, packed)
+            for array in config.arrays:
+                values = torch.from_numpy(arrays[array])[None]
+                axes = bases[array].axes if array in bases else None
+                packed = pack(array, values, config, axes)
+                arrays |= {name: tensor[0].numpy() for name, tensor in packed.items()}
+            if "cls" in arrays:
+                arrays["cls"] = arrays["cls"].astype(config.computed_dtype)
+            writer.append(image.ref, found.width, found.height, arrays)
         writer.commit()
     return DescriptorStore.open(out)
 

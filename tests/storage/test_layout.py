@@ -16,11 +16,10 @@ from storage.layout import (
     StoreInfo,
     attempt_time,
     decode_store_info,
-    digest,
     encode_store_info,
     new_attempt,
-    seal,
 )
+from storage.sealed import digest, seal
 
 ids = st.text(max_size=8)
 many = st.lists(ids, max_size=2).map(tuple)

@@ -1,0 +1,86 @@
+"""Extraction tasks without a flow: axes before anything is written, two writers at once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from storage.descriptors import DescriptorStore
+from storage.errors import StorageError
+from storage.images import list_images
+from tasks import axes, extract
+from tasks.axes import fit_bases, keep_bases
+from tasks.config import ExtractConfig
+from tasks.plan import draft_extraction, expected_store, plan_extraction
+from tasks.summary import summarise
+
+# Squares need no header to be planned, so that broken images are noticed when they are decoded.
+TINY = ExtractConfig(
+    model="test_vit", weights="random", layer=3, facet="key", stride=8, size=64, fit="square",
+    precision="float32", batch=2, partition_size=4,
+)  # fmt: skip
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(6):
+        pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def test_axes_are_fitted_on_other_images_where_the_sampled_ones_are_broken(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(axes, "_SAMPLE_IMAGES", 2)
+    for number in (0, 3, 5):  # the sample would be 0 and 5
+        (pictures / f"{number}.png").write_bytes(b"no image")
+    config, url = TINY.replace(pca=16), str(tmp_path / "store")
+    plan = draft_extraction(list_images(str(pictures)), "pictures", url, config)
+    found = fit_bases(expected_store(url, plan.config), plan.partitions, plan.config)
+    assert found["descriptors"].images == 2
+    (sound := tmp_path / "sound").mkdir()
+    for number in (1, 2):
+        (sound / f"{number}.png").write_bytes((pictures / f"{number}.png").read_bytes())
+    alone = draft_extraction(list_images(str(sound)), "sound", url, config)
+    expected = fit_bases(expected_store(url, alone.config), alone.partitions, alone.config)
+    np.testing.assert_array_equal(found["descriptors"].axes, expected["descriptors"].axes)
+
+    expected_store(url, plan.config).create()
+    keep_bases(url, found)
+    assert fit_bases(DescriptorStore.open(url), plan.partitions, plan.config) == {}
+
+
+@pytest.mark.parametrize(("broken", "pca", "message"), [(6, 8, "none of 6"), (5, 50, "49 patches")])
+def test_a_first_run_that_cannot_fit_axes_leaves_no_store(
+    pictures: Path, tmp_path: Path, broken: int, pca: int, message: str
+) -> None:
+    for number in range(broken):
+        (pictures / f"{number}.png").write_bytes(b"no image")
+    store = tmp_path / "store"
+    with pytest.raises(StorageError, match=message):
+        extract.plan.fn(str(pictures), str(store), TINY.replace(pca=pca))
+    assert not store.exists()
+    assert len(extract.plan.fn(str(pictures), str(store), TINY).partitions) == 2
+
+
+def test_of_two_writers_of_a_partition_one_has_stored_it(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_extraction(list_images(str(pictures)), "", str(tmp_path / "store"), TINY)
+    # Both looked before either had committed.
+    monkeypatch.setattr(DescriptorStore, "committed", lambda *_: None)
+    store = DescriptorStore.open(plan.store)
+    first, second = (
+        [extract.write_partition(store, part, plan.config) for part in plan.partitions]
+        for _ in range(2)
+    )
+    lines = [summarise(plan, reports, ()).line for reports in (first, second)]
+    assert lines == [
+        "6 images stored, 0 were already",
+        "nothing to do: 6 images are stored already",
+    ]
