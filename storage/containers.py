@@ -1,17 +1,18 @@
 """What is inside tar shards and videos, remembered for as long as they do not change."""
 
-import contextlib
+import errno
 import posixpath
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from typing import NamedTuple
 
 from storage.archives import list_members
 from storage.errors import StorageError, UnreadableImageError
 from storage.files import join, read_bytes, write_bytes
-from storage.layout import decode_columns, decode_object, digest, encode_columns, seal, unseal
 from storage.refs import IMAGE_SUFFIXES, VIDEO_SUFFIXES, FoundFile, ImageRef, broken_ref, is_hidden
+from storage.sealed import decode_columns, decode_object, digest, encode_columns, seal, unseal
 
 __all__ = ["FrameChoice", "Listings", "expand"]
 
@@ -76,12 +77,27 @@ class Listings:
             "choice": choice,
             "images": encode_columns(_Inside, rows),
         }
-        with contextlib.suppress(UnicodeEncodeError):  # names of other encodings are listed anew
+        try:
             write_bytes(self._file(container, choice), seal(value))
+        except UnicodeEncodeError:
+            pass  # names of other encodings are listed anew
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            self._write = False  # a store that may only be read has no need of them
 
     def _file(self, container: ImageRef, choice: FrameChoice) -> str:
         key = digest(container.url.encode("utf-8", "surrogatepass"), repr(tuple(choice)).encode())
         return join(self._folder, f"{key}.json")
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether writing is not allowed, on a disk or by a bucket's server."""
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+        return True
+    # adlfs and gcsfs pass their own errors on, with the answer's status.
+    status = getattr(error, "status_code", getattr(error, "code", None))
+    return status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 def expand(

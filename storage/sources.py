@@ -2,9 +2,10 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from storage.containers import FrameChoice, Listings, expand
@@ -81,28 +82,47 @@ def _names_credentials(error: Exception) -> bool:
 
 
 def _list(source: str, listings: Listings | None) -> Iterator[ImageRef]:
-    source, choice = _split_choice(source)
-    fs, path = open_filesystem(source)
-    if not _GLOB.isdisjoint(source) and not fs.exists(path):
-        return expand(_of_glob(fs, path, source), choice, listings)
+    named, choice = _split_choice(source)
+    fs, path = open_filesystem(named)
+    if not _GLOB.isdisjoint(named) and not fs.exists(path):
+        return _expand(_of_glob(fs, path, named), source, choice, listings)
     if not fs.exists(path):
         raise SourceError(
-            f"{source}: no such file or folder. Expected a folder of images, a glob, a list "
+            f"{named}: no such file or folder. Expected a folder of images, a glob, a list "
             "file (.txt), a .tar, a video or an fsspec URL of one of those."
         )
     if fs.isdir(path):
         images = (found for found in _of_folder(fs, path) if found.suffix not in VIDEO_SUFFIXES)
-        return expand(images, choice, listings)
+        return _expand(images, source, choice, listings)
     if path.endswith(".txt"):
-        return expand(_of_list_file(fs, path, source), choice, listings)
-    return expand([FoundFile(fs, fs.info(path), basename(path))], choice, listings)
+        clashes: list[ImageRef] = []
+        files = _of_list_file(fs, path, named, clashes)
+        return chain(_expand(files, source, choice, listings), clashes)
+    return _expand([FoundFile(fs, fs.info(path), basename(path))], source, choice, listings)
 
 
-def _split_choice(source: str) -> tuple[str, FrameChoice]:
-    """A source without its choice of frames, and that choice."""
+def _expand(
+    files: Iterable[FoundFile], source: str, choice: FrameChoice | None, listings: Listings | None
+) -> Iterator[ImageRef]:
+    """Images of files; a choice of frames must have a video to choose from."""
+    if choice is None:
+        yield from expand(files, FrameChoice(), listings)
+        return
+    found = list(files)
+    if all(file.suffix not in VIDEO_SUFFIXES for file in found):
+        raise SourceError(
+            f"{source}: there is no video whose frames #every or #fps could choose. Videos in "
+            "folders are read where they are named, e.g. 'FOLDER/*.mp4#fps=2'; leave the choice "
+            "out for images and tar shards."
+        )
+    yield from expand(found, choice, listings)
+
+
+def _split_choice(source: str) -> tuple[str, FrameChoice | None]:
+    """A source without its choice of frames, and that choice, if any."""
     match = _CHOICE.search(source)
     if match is None:
-        return source, FrameChoice()
+        return source, None
     kind, value = match.groups()
     try:
         number = float(value)
@@ -138,7 +158,8 @@ def _of_glob(fs: Any, pattern: str, source: str) -> Iterator[FoundFile]:
             yield FoundFile(fs, info, name)
 
 
-def _of_list_file(fs: Any, path: str, source: str) -> Iterator[FoundFile]:
+def _of_list_file(fs: Any, path: str, source: str, clashes: list[ImageRef]) -> Iterator[FoundFile]:
+    """The files that are listed; of others of the same names it leaves ``clashes``."""
     folder = posixpath.dirname(path)
     try:
         raw = fs.cat_file(path).decode("utf-8-sig").splitlines()
@@ -148,12 +169,21 @@ def _of_list_file(fs: Any, path: str, source: str) -> Iterator[FoundFile]:
         ) from error
     lines = [(number, line.strip()) for number, line in enumerate(raw, start=1)]
     wanted = [(number, line) for number, line in lines if line and not line.startswith("#")]
-    seen: set[str] = set()
+    seen: dict[str, tuple[str, int]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for found in pool.map(partial(_of_line, fs, folder, source), wanted):
-            if found.name not in seen:
-                seen.add(found.name)
+        files = pool.map(partial(_of_line, fs, folder, source), wanted)
+        for (number, _), found in zip(wanted, files, strict=True):
+            ref = found.ref
+            url, line = seen.setdefault(found.name, (ref.url, number))
+            if line == number:
                 yield found
+            elif url != ref.url:
+                why = (
+                    f"line {line} of the list file names another image of the same name, {url}, "
+                    "which is the one that counts; give one of them another path"
+                )
+                name = f"{found.name} of line {number}"
+                clashes.append(broken_ref(name, ref.url, ref.version, why))
 
 
 def _of_line(fs: Any, folder: str, source: str, numbered: tuple[int, str]) -> FoundFile:

@@ -4,17 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from storage.arrays import image_digest, shard_images
 from storage.bases import basis_file, read_basis
 from storage.commits import commit_file, decode_commit, list_commits
 from storage.descriptors import DescriptorStore
 from storage.errors import StoreCorruptError
-from storage.files import read_bytes, remove, write_bytes
+from storage.files import join, list_folder, read_bytes, remove, write_bytes
 from storage.gc import uncommitted
 from storage.index import EMPTY, PartitionInfo, StoredImage, StoreIndex, resolve
 from storage.layout import Commit
 from storage.reader import SCALE_SUFFIX, open_array, read_rows
 from storage.snapshot import generations, load_root, load_whole, root_file
-from storage.writer import image_digest, shard_images
 
 __all__ = ["Problem", "VerifyReport", "verify"]
 
@@ -112,13 +112,18 @@ def _sound_state(url: str, *, repair: bool) -> tuple[StoreIndex, list[Problem]]:
 
 def _verify_bases(store: DescriptorStore, index: StoreIndex, *, repair: bool) -> list[Problem]:
     """Principal axes that are damaged or missing, with all that is stored along them."""
-    if store.info.config.get("pca") is None:
-        return []
-    arrays = {spec.name for info in index.partitions.values() for spec in info.arrays}
+    used: set[str] = set()
+    if store.info.config.get("pca") is not None:
+        arrays = {spec.name for info in index.partitions.values() for spec in info.arrays}
+        used = {
+            array
+            for array in arrays
+            if array.startswith("descriptors") and not array.endswith(SCALE_SUFFIX)
+        }
+    files = list_folder(join(store.url, "bases"))
+    there = {name.removesuffix(".npz") for name in files if name.endswith(".npz")}
     problems: list[Problem] = []
-    for array in sorted(arrays):
-        if not array.startswith("descriptors") or array.endswith(SCALE_SUFFIX):
-            continue
+    for array in sorted(used | there):
         file = basis_file(store.url, array)
         try:
             if read_basis(store.url, array) is not None:
@@ -128,7 +133,7 @@ def _verify_bases(store: DescriptorStore, index: StoreIndex, *, repair: bool) ->
             what = str(error)
             if repair:
                 _set_aside(file)
-        problems.append(Problem(file, what, tuple(index)))
+        problems.append(Problem(file, what, tuple(index) if array in used else ()))
     return problems
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from storage.bases import Basis, basis_file, write_basis
 from storage.compact import compact
 from storage.descriptors import ArraySpec, DescriptorStore
 from storage.errors import StorageError, StoreCorruptError
@@ -300,3 +301,17 @@ def test_a_damaged_index_is_named_and_made_again(place: str) -> None:
     assert exists(join(place, "index", "00000001.json.damaged"))
     assert compact(store).generation >= 1
     expect(DescriptorStore.open(place), FIRST)
+
+
+def test_axes_that_no_image_uses_are_looked_at_too(place: str) -> None:
+    store = make(place)
+    run(store, FIRST)
+    axes = np.eye(4, dtype=np.float32)[:, :2]
+    write_basis(place, Basis(axes, np.ones(2), np.ones(2), 1, 10), "descriptors_9")
+    assert verify(store).problems == ()
+    file = basis_file(place, "descriptors_9")
+    write_bytes(file, read_bytes(file)[:-40])
+    (problem,) = verify(store, repair=True).problems
+    assert (problem.where, problem.images) == (file, ())
+    assert "damaged" in problem.what
+    assert verify(store).problems == ()

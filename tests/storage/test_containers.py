@@ -1,5 +1,6 @@
 """Tar shards and videos as sources: what is in them, each readable by itself."""
 
+import errno
 import io
 import os
 import tarfile
@@ -127,6 +128,28 @@ def test_what_is_inside_is_remembered_until_it_changes(
     assert sorted(opened) == ["0.tar", "1.tar"]
 
 
+@pytest.mark.parametrize("refusal", [PermissionError("no"), OSError(errno.EROFS, "read-only")])
+def test_a_store_that_may_only_be_read_keeps_no_listings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: OSError
+) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.tar").write_bytes(tar_of(SHARD))
+    tried: list[str] = []
+
+    def refuse(url: str, _: bytes) -> None:
+        tried.append(url)
+        raise refusal
+
+    monkeypatch.setattr(containers, "write_bytes", refuse)
+    listed = list_images(str(tmp_path), Listings(str(tmp_path / "store")))
+    assert listed == list_images(str(tmp_path))
+    assert tried
+    full = OSError(errno.ENOSPC, "no space left")
+    monkeypatch.setattr(containers, "write_bytes", lambda *_: (_ for _ in ()).throw(full))
+    with pytest.raises((OSError, SourceError), match="no space left"):
+        list_images(str(tmp_path), Listings(str(tmp_path / "store")))
+
+
 def test_frames_are_remembered_for_each_choice(
     clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,3 +242,12 @@ def test_frames_beyond_a_cut_are_failures(clip: str, tmp_path: Path) -> None:
 def test_a_choice_that_makes_no_sense_is_refused(clip: str, choice: str) -> None:
     with pytest.raises(SourceError, match=r"expected #every=N .* or #fps=RATE"):
         list_images(clip + choice)
+
+
+@pytest.mark.parametrize("choice", ["#every=2", "#fps=2"])
+def test_a_choice_of_frames_without_a_video_is_refused(tmp_path: Path, choice: str) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "shard.tar").write_bytes(tar_of(SHARD))
+    for source in (tmp_path, tmp_path / "*.png", tmp_path / "shard.tar", tmp_path / "a.png"):
+        with pytest.raises(SourceError, match=r"no video whose frames.*FOLDER/\*\.mp4"):
+            list_images(f"{source}{choice}")

@@ -196,6 +196,23 @@ def test_a_glob_names_from_its_fixed_folder(place: str) -> None:
         list_images(f"{place}/*.tif")
 
 
+def test_of_two_images_of_one_name_in_a_list_the_second_is_a_failure(tmp_path: Path) -> None:
+    local, twin = tmp_path / "sub" / "a.png", "memory://sub/a.png"
+    write_bytes(str(local), encoded(plain(), "PNG"))
+    write_bytes(twin, encoded(plain(8), "PNG"))
+    lines = f"# twins\nsub/a.png\n{twin}\n{local}\n"  # the last line is the first one again
+    (tmp_path / "list.txt").write_text(lines)
+    kept, lost = list_images(str(tmp_path / "list.txt"))
+    assert (kept.name, kept.url, kept.why_broken) == ("sub/a.png", str(local), None)
+    with pytest.raises(UnreadableImageError) as caught:
+        image_size(lost)
+    assert caught.value.name == "sub/a.png of line 3"
+    assert f"line 2 of the list file names another image of the same name, {local}" in str(
+        caught.value
+    )
+    assert lost.url.startswith("memory:///sub/a.png")
+
+
 def test_a_list_file_is_relative_to_itself(place: str) -> None:
     fill(place)
     lines = f"# a comment\nsub/a.JPG\n\n{join(place, 'b.png')}\nsub/a.JPG\n"
