@@ -1,5 +1,7 @@
 """A store in, files that other programs read out."""
 
+import uuid
+
 from prefect import flow
 
 from flows.runner import default_runner
@@ -22,9 +24,10 @@ def export(store: str, out: str, format: Format = "npz") -> int:  # noqa: A002 -
     Raises:
         ExceptionGroup: partitions that failed after their retries.
     """
+    run = uuid.uuid4().hex
     futures = {
-        export_partition.submit(store, partition_id, out, format): 1
-        for partition_id in partitions_of(store, format)
+        export_partition.submit(store, partition_id, out, format, run): 1
+        for partition_id in partitions_of(store, out, format)
     }
     counts, errors = gather("exporting partitions", futures)
     raise_failed(errors, f"{len(errors)} of {len(futures)} partitions failed; run again")

@@ -1,19 +1,24 @@
 """Descriptors in formats of other programs: one .npz an image, Parquet a partition."""
 
+import contextlib
+import functools
 import io
 import posixpath
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.descriptors import DescriptorStore, read_block
+from storage.arrays import shard_images
+from storage.descriptors import DescriptorStore
 from storage.errors import StorageError
-from storage.files import join, write_bytes
-from storage.index import PartitionInfo, StoredImage
+from storage.files import join, list_folder, write_bytes
+from storage.index import StoredImage
+from storage.reader import SCALE_SUFFIX, read_block
 
-__all__ = ["export_npz", "export_parquet", "members_of", "missing_pyarrow"]
+__all__ = ["export_npz", "export_parquet", "members_of", "missing_pyarrow", "refuse_other_parquet"]
 
 
 def export_npz(store: DescriptorStore, partition_id: str, out: str) -> int:
@@ -25,11 +30,11 @@ def export_npz(store: DescriptorStore, partition_id: str, out: str) -> int:
     Returns:
         The number of files.
     """
-    taken = _stems(store)
+    twins = _twin_stems(store)
     count = 0
     for image, arrays in members_of(store, partition_id):
         stem = posixpath.splitext(image.name)[0]
-        stem = stem if taken[stem] == 1 else image.name
+        stem = image.name if stem in twins else stem
         buffer = io.BytesIO()
         facts: dict[str, Any] = {"name": image.name, "width": image.width, "height": image.height}
         np.savez(buffer, **arrays, **facts)  # type: ignore[arg-type]
@@ -42,7 +47,8 @@ def export_parquet(store: DescriptorStore, partition_id: str, out: str) -> int:
     """Write ``OUT/<partition>.parquet``, one row a patch.
 
     Columns: ``name``, ``width``, ``height`` (pixels of the original image), ``row``, ``col`` of
-    the patch, and each array with a patch grid: a number, or a fixed-size list of D numbers.
+    the patch, and each array with a patch grid: a number, or a fixed-size list (of D numbers, or
+    of one for each attention head). One row group an image.
 
     Returns:
         The number of rows.
@@ -50,16 +56,35 @@ def export_parquet(store: DescriptorStore, partition_id: str, out: str) -> int:
     pyarrow = missing_pyarrow()
     from pyarrow import parquet
 
-    tables = [
-        _patch_table(pyarrow, image, arrays) for image, arrays in members_of(store, partition_id)
-    ]
-    if not tables:
-        return 0
-    table = pyarrow.concat_tables(tables)
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer, compression="zstd")
+    axes = {spec.name: spec.axes for spec in store.index().partitions[partition_id].arrays}
+    buffer, rows = io.BytesIO(), 0
+    with contextlib.ExitStack() as ends:
+        writer: Any = None
+        for image, arrays in members_of(store, partition_id):
+            table = _patch_table(pyarrow, image, arrays, axes)
+            if writer is None:
+                writer = parquet.ParquetWriter(buffer, table.schema, compression="zstd")
+                ends.enter_context(writer)
+            writer.write_table(table)
+            rows += table.num_rows
     write_bytes(join(out, f"{partition_id}.parquet"), buffer.getvalue())
-    return int(table.num_rows)
+    return rows
+
+
+def refuse_other_parquet(out: str, partition_ids: Collection[str]) -> None:
+    """Raise StorageError where a folder holds Parquet of anything but these partitions.
+
+    Programs read such a folder as one table: what an earlier export left, of partitions that
+    `compact` has replaced since, would be in it twice.
+    """
+    files = [name for name in list_folder(out) if name.endswith(".parquet")]
+    others = [name for name in files if name.removesuffix(".parquet") not in partition_ids]
+    if others:
+        raise StorageError(
+            f"{out}: holds Parquet files that are not of the store as it is now ({len(others)}, "
+            f"e.g. {others[0]}); read as one table, they would give images twice. Remove them, or "
+            "export to another folder."
+        )
 
 
 def missing_pyarrow() -> Any:
@@ -82,28 +107,35 @@ def members_of(
 ) -> Iterator[tuple[StoredImage, dict[str, NDArray[Any]]]]:
     """Every living image of a partition with the values of all its arrays."""
     partition = store.index().partitions[partition_id]
-    for image in store.index().members()[partition_id]:
-        yield image, _values(store.url, partition, image)
-
-
-def _values(url: str, partition: PartitionInfo, image: StoredImage) -> dict[str, NDArray[Any]]:
+    images = store.members()[partition_id]
     names = {spec.name for spec in partition.arrays}
-    scales = {f"{name}_scale" for name in names} & names
-    return {
-        name: read_block(url, partition, name, [image.position])[0]
-        for name in sorted(names - scales)
-    }
+    values = sorted(names - {f"{name}{SCALE_SUFFIX}" for name in names})
+    step = min(shard_images(spec, partition.count) for spec in partition.arrays)
+    for start in range(0, len(images), step):
+        chunk = images[start : start + step]
+        rows = [image.position for image in chunk]
+        blocks = {name: read_block(store.url, partition, name, rows) for name in values}
+        for number, image in enumerate(chunk):
+            yield image, {name: block[number] for name, block in blocks.items()}
 
 
-def _stems(store: DescriptorStore) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in store.index().images:
-        stem = posixpath.splitext(name)[0]
-        counts[stem] = counts.get(stem, 0) + 1
-    return counts
+def _twin_stems(store: DescriptorStore) -> frozenset[str]:
+    """Names without their endings that several images share."""
+    return _twins_of(store, id(store.index()))
 
 
-def _patch_table(pyarrow: Any, image: StoredImage, arrays: dict[str, NDArray[Any]]) -> Any:
+@functools.lru_cache(maxsize=1)
+def _twins_of(store: DescriptorStore, state: int) -> frozenset[str]:  # noqa: ARG001 - of the index
+    counts = Counter(posixpath.splitext(name)[0] for name in store.index().images)
+    return frozenset(stem for stem, count in counts.items() if count > 1)
+
+
+def _patch_table(
+    pyarrow: Any,
+    image: StoredImage,
+    arrays: dict[str, NDArray[Any]],
+    axes: dict[str, tuple[str, ...]],
+) -> Any:
     rows, cols = image.grid
     row, col = (axis.ravel().astype(np.int32) for axis in np.indices(image.grid))
     columns: dict[str, Any] = {
@@ -114,11 +146,12 @@ def _patch_table(pyarrow: Any, image: StoredImage, arrays: dict[str, NDArray[Any
         "col": col,
     }
     for name, values in arrays.items():
-        if values.shape[:2] != image.grid:
+        if not {"row", "col"} <= set(axes[name]):
             continue
-        if values.ndim == 2:
-            columns[name] = pyarrow.array(values.ravel())
-        else:
-            flat = pyarrow.array(values.reshape(-1))
-            columns[name] = pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[-1])
+        grid = [axes[name].index(axis) for axis in ("row", "col")]
+        patches = np.moveaxis(values, grid, (0, 1))
+        flat = pyarrow.array(patches.reshape(-1))
+        if patches.ndim > 2:
+            flat = pyarrow.FixedSizeListArray.from_arrays(flat, patches.shape[-1])
+        columns[name] = flat
     return pyarrow.table(columns)

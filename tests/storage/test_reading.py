@@ -10,7 +10,7 @@ import torch
 
 from storage.descriptors import ArraySpec, DescriptorStore
 from storage.errors import StorageError
-from storage.exports import export_npz, export_parquet
+from storage.exports import export_npz, export_parquet, refuse_other_parquet
 from storage.files import join, list_folder, read_bytes
 from storage.images import ImageRef
 from storage.labelled import open_dataset, open_datasets
@@ -91,6 +91,37 @@ def test_parquet_has_a_row_for_each_patch(store: DescriptorStore, tmp_path: Path
         np.testing.assert_array_equal(record["descriptors"], expected["descriptors"][row, col])
         assert record["saliency"] == expected["saliency"][row, col]
     assert len({(r["name"], r["row"], r["col"]) for r in records}) == 22
+
+
+def test_parquet_of_another_state_is_refused(store: DescriptorStore, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    out = str(tmp_path / "parquet")
+    ids = [info.id for info in store.partitions()]
+    for key in ids:
+        export_parquet(store, key, out)
+    refuse_other_parquet(out, ids)  # the same export again
+    with pytest.raises(StorageError, match=r"would give images twice.*another folder"):
+        refuse_other_parquet(out, ids[1:])
+
+
+def test_parquet_holds_heads_by_patch(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    store = DescriptorStore.create_or_open(str(tmp_path / "store"), {}, {"sha256": "0"}, {})
+    specs = (
+        ArraySpec("cls", ("cls_channel",), (5,), "float16"),
+        ArraySpec("heads", ("head", "row", "col"), (2, 2, 3), "float16"),
+    )
+    ref = ImageRef("a.png", "/a.png", 1, "1")
+    (part,) = plan_partitions([(ref, 30, 20, (2, 3))], store.index(), store.config_digest)
+    heads = np.arange(12, dtype=np.float16).reshape(2, 2, 3)
+    writer = store.begin(part, specs)
+    writer.append(ref, 30, 20, {"cls": np.ones(5, np.float16), "heads": heads})
+    writer.commit()
+    store.refresh()
+    assert export_parquet(store, part.id, str(tmp_path / "out")) == 6
+    for record in parquet.read_table(tmp_path / "out" / f"{part.id}.parquet").to_pylist():
+        assert record["heads"] == heads[:, record["row"], record["col"]].tolist()
+        assert "cls" not in record
 
 
 def test_a_torch_dataset_derives_bins_and_lengths(store: DescriptorStore) -> None:
