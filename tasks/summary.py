@@ -42,11 +42,13 @@ class ExtractionSummary:
     def line(self) -> str:
         """One sentence for the terminal."""
         if not self.stored and not self.partitions:
-            done = f"nothing to do: {self.unchanged} images are stored already"
+            verb = "is" if self.unchanged == 1 else "are"
+            done = f"nothing to do: {counted(self.unchanged, 'image')} {verb} stored already"
         else:
-            done = f"{self.stored} images stored, {self.unchanged} were already"
-        gone = f", {self.gone} gone from the source" if self.gone else ""
-        bad = f", {len(self.failures)} could not be read" if self.failures else ""
+            verb = "was" if self.unchanged == 1 else "were"
+            done = f"{counted(self.stored, 'image')} stored, {self.unchanged:,} {verb} already"
+        gone = f", {self.gone:,} gone from the source" if self.gone else ""
+        bad = f", {len(self.failures):,} could not be read" if self.failures else ""
         return f"{done}{gone}{bad}"
 
 

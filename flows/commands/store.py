@@ -26,12 +26,15 @@ def info(store: str, debug: bool) -> None:
 def verify(store: str, repair: bool, runner: str, debug: bool) -> None:
     """Compare every byte in STORE with what was committed; exit with 1 where it differs."""
     report = run_flow("verify", runner, debug, store=store, repair=repair)
+    from tasks.summary import counted
+
     for problem in report.problems:
         click.echo(f"{problem.where}: {problem.what}", err=True)
     click.echo(
-        f"{report.images} images in {report.partitions} partitions are sound "
-        f"({report.bytes / 1e6:.1f} MB read), {len(report.problems)} problems, "
-        f"{report.uncommitted} attempts without a commit"
+        f"{counted(report.images, 'image')} in {counted(report.partitions, 'partition')} "
+        f"{'is' if report.images == 1 else 'are'} sound ({report.bytes / 1e6:.1f} MB read), "
+        f"{counted(len(report.problems), 'problem')}, "
+        f"{counted(report.uncommitted, 'attempt')} without a commit"
     )
     if report.repaired:
         click.echo("damage was set aside: `patchflow extract` stores again what is missing")
@@ -42,29 +45,46 @@ def verify(store: str, repair: bool, runner: str, debug: bool) -> None:
 
 @click.command()
 @click.argument("store", type=PLACE)
-@click.option("--partition-size", default=256, help="Most images of a merged partition.")
+@click.option(
+    "--partition-size",
+    type=click.IntRange(min=1),
+    default=256,
+    help="Most images of a merged partition.",
+)
 @run_options
 def compact(store: str, partition_size: int, runner: str, debug: bool) -> None:
     """Merge small partitions of STORE and index it, so that it opens fast; readers go on."""
     report = run_flow("compact", runner, debug, store=store, partition_size=partition_size)
+    from tasks.summary import counted
+
     line = (
-        f"{report.merged} partitions merged into {report.written}, {report.images} images indexed"
+        f"{counted(report.merged, 'partition')} merged into {report.written}, "
+        f"{counted(report.images, 'image')} indexed"
     )
     finish(line, f"store: {store}")
 
 
 @click.command()
 @click.argument("store", type=PLACE)
-@click.option("--grace", "grace_hours", default=24.0, help="Hours that younger things stay.")
+@click.option(
+    "--grace",
+    "grace_hours",
+    type=click.FloatRange(min=0),
+    default=24.0,
+    help="Hours that younger things stay.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @run_options
 def gc(store: str, grace_hours: float, dry_run: bool, runner: str, debug: bool) -> None:
     """Remove from STORE what no commit names and what `compact` has replaced."""
     report = run_flow("sweep", runner, debug, store=store, grace_hours=grace_hours, dry_run=dry_run)
+    from tasks.summary import counted
+
     verb = "would remove" if dry_run else "removed"
     line = (
-        f"{verb} {report.attempts} attempts without a commit, {report.partitions} partitions, "
-        f"{report.indices} old indices"
+        f"{verb} {counted(report.attempts, 'attempt')} without a commit, "
+        f"{counted(report.partitions, 'partition')}, "
+        f"{counted(report.indices, 'old index', 'old indices')}"
     )
     finish(line, f"store: {store}")
 
@@ -77,5 +97,7 @@ def gc(store: str, grace_hours: float, dry_run: bool, runner: str, debug: bool) 
 def export(store: str, out: str, format: str, runner: str, debug: bool) -> None:  # noqa: A002
     """Write the descriptors in STORE for other programs: .npz an image, or Parquet."""
     count = run_flow("export", runner, debug, store=store, out=out, format=format)
-    unit = "files" if format == "npz" else "rows"
-    finish(f"{count} {unit} written", f"{format}: {out}")
+    from tasks.summary import counted
+
+    unit = "file" if format == "npz" else "row"
+    finish(f"{counted(count, unit)} written", f"{format}: {out}")

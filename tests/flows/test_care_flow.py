@@ -90,4 +90,7 @@ def test_a_store_is_kept_sound(photos: Path, tmp_path: Path) -> None:
     assert command("verify", small)[0] == 0
     with pytest.raises(StorageError, match="needs at least as many patches"):
         extract(str(photos / "late.png"), str(tmp_path / "tiny"), packing.replace(pca=60))
+    # A run that was refused leaves no settings behind for the next one to be refused by.
+    assert extract(str(photos / "late.png"), str(tmp_path / "tiny"), PLAIN).stored == 1
+    assert "1 image in 1 partition is sound" in command("verify", str(tmp_path / "tiny"))[1]
     assert list_folder(str(tmp_path / "npz"), "directory") == ["cats", "dogs"]
