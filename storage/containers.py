@@ -106,7 +106,8 @@ def expand(
     """Images as they are, archives and videos as what is in them, many at a time."""
     containers: list[FoundFile] = []
     for found in files:
-        if found.suffix == ".tar" or found.suffix in VIDEO_SUFFIXES:
+        packed = found.suffix == ".tar" or found.suffix in VIDEO_SUFFIXES
+        if packed and not found.is_dangling:
             containers.append(found)
         else:
             yield found.ref

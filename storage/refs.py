@@ -66,11 +66,18 @@ class FoundFile(NamedTuple):
         return posixpath.splitext(self.name)[1].lower()
 
     @property
+    def is_dangling(self) -> bool:
+        """Whether it is a link whose target is not there."""
+        return bool(self.info.get("dangling"))
+
+    @property
     def ref(self) -> ImageRef:
         """The file as an image: its URL, size and version."""
         fs, info = self.fs, self.info
         local = "file" in fs.protocol
         url = info["name"] if local else fs.unstrip_protocol(info["name"])
+        if self.is_dangling:
+            return broken_ref(self.name, url, version_of(info), "a link that leads nowhere")
         return ImageRef(self.name, url, int(info["size"] or 0), version_of(info))
 
 

@@ -1,5 +1,6 @@
 """What images a source holds: folder, glob, list file, tar shards, videos, on any fsspec URL."""
 
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
@@ -139,10 +140,34 @@ def _split_choice(source: str) -> tuple[str, FrameChoice | None]:
 
 def _of_folder(fs: Any, root: str) -> Iterator[FoundFile]:
     prefix = root.rstrip("/") + "/"
-    for path, info in fs.find(root, detail=True).items():
+    for path, info in _followed(fs, fs.find(root, detail=True), (os.path.realpath(root),)):
         name = path.removeprefix(prefix)
         if info["type"] == "file" and _is_wanted(name):
             yield FoundFile(fs, info, name)
+
+
+def _followed(
+    fs: Any, found: dict[str, dict[str, Any]], above: tuple[str, ...]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Files with what links lead to in their place; only local disks have them.
+
+    above: real paths of the folders that were come through, which no link leads back to. Links to
+    folders are followed where there are any.
+    """
+    for path, info in found.items():
+        if not info.get("islink"):
+            yield path, info
+            continue
+        try:
+            target = {**fs.info(path), "name": path}
+        except OSError:
+            yield path, {**info, "type": "file", "dangling": True}
+            continue
+        real = os.path.realpath(path)
+        if target["type"] == "file":
+            yield path, target
+        elif above and real not in above:
+            yield from _followed(fs, fs.find(path, detail=True), (*above, real))
 
 
 def _of_glob(fs: Any, pattern: str, source: str) -> Iterator[FoundFile]:
@@ -152,7 +177,7 @@ def _of_glob(fs: Any, pattern: str, source: str) -> Iterator[FoundFile]:
     found = fs.glob(pattern, detail=True)
     if not found:
         raise SourceError(f"{source}: nothing matches this pattern. Quote it in a shell.")
-    for path, info in found.items():
+    for path, info in _followed(fs, found, ()):
         name = path.removeprefix(root)
         if info["type"] == "file" and _is_wanted(name):
             yield FoundFile(fs, info, name)

@@ -223,6 +223,26 @@ def test_a_list_file_is_relative_to_itself(place: str) -> None:
         list_images(join(place, "bad.txt"))
 
 
+def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
+    write_bytes(str(tmp_path / "kept" / "a.png"), encoded(plain(), "PNG"))
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.png").symlink_to("../kept/a.png")
+    (source / "folder").symlink_to("../kept")
+    (tmp_path / "kept" / "loop").symlink_to("../source")  # and round again
+    (source / "gone.png").symlink_to("nowhere.png")
+    (source / "gone.tar").symlink_to("nowhere.tar")
+    refs = {ref.name: ref for ref in list_images(str(source))}
+    assert sorted(refs) == ["a.png", "folder/a.png", "gone.png", "gone.tar"]
+    for name in ("a.png", "folder/a.png"):
+        assert image_size(refs[name]) == (20, 12)
+        assert refs[name].bytes == (tmp_path / "kept" / "a.png").stat().st_size
+    for name in ("gone.png", "gone.tar"):
+        with pytest.raises(UnreadableImageError, match=f"{name}: a link that leads nowhere"):
+            image_size(refs[name])
+    assert [ref.name for ref in list_images(f"{source}/*.png")] == ["a.png", "gone.png"]
+
+
 def test_one_file_is_a_source_of_one(place: str) -> None:
     fill(place)
     assert [ref.name for ref in list_images(join(place, "b.png"))] == ["b.png"]
