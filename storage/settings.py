@@ -9,6 +9,8 @@ from storage.layout import StoreInfo
 
 __all__ = ["ordered", "plain", "refuse_other_settings"]
 
+_ABSENT = "nothing"
+
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON makes of a mapping, so that tuples and lists compare equal."""
@@ -29,9 +31,11 @@ def refuse_other_settings(url: str, found: StoreInfo, wanted: StoreInfo) -> None
         difference = _first_difference(getattr(found, part), getattr(wanted, part), part)
         if difference:
             field, old, new = difference
+            name = field.rpartition(".")[2]
+            remedy = f"Leave {name} out" if old == _ABSENT else f"Use {name} = {old}"
             raise StoreMismatchError(
                 f"{url} was made with {field} = {old}, this run has {field} = {new}. "
-                f"Use {old}, or write to another store: one store holds one kind of descriptor."
+                f"{remedy}, or write to another store: one store holds one kind of descriptor."
             )
 
 
@@ -41,7 +45,7 @@ def _first_difference(old: Any, new: Any, path: str) -> tuple[str, str, str] | N
             if old.get(key) is None and new.get(key) is None:
                 continue  # a setting that came later, unset, is what stores before it meant
             if key not in old or key not in new:
-                shown = [json.dumps(side[key]) if key in side else "nothing" for side in (old, new)]
+                shown = [json.dumps(side[key]) if key in side else _ABSENT for side in (old, new)]
                 return f"{path}.{key}", shown[0], shown[1]
             difference = _first_difference(old[key], new[key], f"{path}.{key}")
             if difference:

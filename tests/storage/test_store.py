@@ -204,11 +204,13 @@ def test_two_runs_with_different_listings_count_an_image_once(place: str) -> Non
 def test_other_settings_are_refused_by_their_first_field(place: str) -> None:
     make(place)
     make(place)
-    with pytest.raises(StoreMismatchError, match=r"config\.size\.short = 64, this run has .* 32"):
+    with pytest.raises(
+        StoreMismatchError, match=r"config\.size\.short = 64, .* 32\. Use short = 64"
+    ):
         DescriptorStore.create_or_open(place, {**CONFIG, "size": {"short": 32}}, WEIGHTS, {})
     with pytest.raises(StoreMismatchError, match=r"weights\.sha256 = .*another store"):
         DescriptorStore.create_or_open(place, CONFIG, {"name": "random", "sha256": "1"}, {})
-    with pytest.raises(StoreMismatchError, match=r"config\.extra = nothing, this run has .* 1"):
+    with pytest.raises(StoreMismatchError, match=r"extra = nothing, .* = 1\. Leave extra out"):
         DescriptorStore.create_or_open(place, {**CONFIG, "extra": 1}, WEIGHTS, {})
     with pytest.raises(StorageError, match="no store here"):
         DescriptorStore.open(join(place, "elsewhere"))
