@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from storage import snapshot_writer
 from storage import survey as module
 from storage.commits import load_state
 from storage.compact import compact
 from storage.descriptors import ArraySpec, DescriptorStore, Failure
-from storage.files import join, list_folder
+from storage.files import join, list_folder, remove
 from storage.images import ImageRef
 from storage.planning import Partition, compare, plan_partitions
 
@@ -112,3 +113,28 @@ def test_marks_are_written_from_what_is_needed_of_the_state(tmp_path: object) ->
     }
     with pytest.raises(KeyError, match=r"holds no image 'x\.jpg'"):
         make(store.url).mark_gone(["x.jpg"])
+
+
+def test_an_index_says_what_its_commits_say(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that look like the JSON around them, in pieces of a few records."""
+    monkeypatch.setattr(snapshot_writer, "_DEALT", 3)
+    monkeypatch.setattr(snapshot_writer, "_BUCKET_RECORDS", 2)
+    odd = ["],[", '"', "a,null", "\x01]\x1f[", "ü/é.jpg", "\\u0000", "clip.mp4#000001", "[]", "{}"]
+    refs = [image(name, version=name) for name in sorted(odd)]
+    store = make(f"{tmp_path}/store")
+    for partition in plan(store, refs, size=2):
+        write(store, partition, broken=["[]"])
+    make(store.url).mark_gone(['"'])
+    told = load_state(store.url)
+    assert (len(told.images), len(told.marks)) == (7, 2)
+    compact(make(store.url), size=1)
+    for key in list_folder(join(store.url, "commits")):
+        remove(join(store.url, "commits", key))
+    kept = load_state(store.url)
+    assert (kept.images, kept.partitions) == (told.images, told.partitions)
+    assert kept.marks.keys() == told.marks.keys()
+    assert {mark[:5] for mark in kept.marks.values()} == {mark[:5] for mark in told.marks.values()}
+    for name in told.images:
+        assert make(store.url).find(name) == told[name]
