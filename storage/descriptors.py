@@ -55,7 +55,7 @@ class DescriptorStore:
         self.info = info
         self._there = there
         self._index: StoreIndex | None = None
-        self._members: tuple[StoreIndex, dict[str, list[StoredImage]]] | None = None
+        self._members: dict[str, list[StoredImage]] | None = None
         self._lookups = 0
 
     @classmethod
@@ -83,6 +83,8 @@ class DescriptorStore:
             found = decode_store_info(read_bytes(file), file)
         except FileNotFoundError:
             return cls(url, wanted, there=False)
+        except NotADirectoryError as error:
+            raise StorageError(f"{url}: a file is there. Give a folder for the store.") from error
         refuse_other_settings(url, found, wanted)
         return cls(url, found)
 
@@ -144,7 +146,7 @@ class DescriptorStore:
 
     def refresh(self) -> StoreIndex:
         """The state of the store now; only what is new is read."""
-        self._index = load_state(self.url, self._index)
+        self._index, self._members = load_state(self.url, self._index), None
         return self._index
 
     def survey(self, listing: Listing, *, retry_failures: bool = False) -> Survey:
@@ -173,10 +175,9 @@ class DescriptorStore:
 
     def members(self) -> dict[str, list[StoredImage]]:
         """Living images of every partition, in the order of their rows; worked out once."""
-        index = self.index()
-        if self._members is None or self._members[0] is not index:
-            self._members = index, index.members()
-        return self._members[1]
+        if self._members is None:
+            self._members = self.index().members()
+        return self._members
 
     def partitions(self) -> tuple[PartitionInfo, ...]:
         """Partitions with living images, by id."""

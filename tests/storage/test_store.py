@@ -1,6 +1,7 @@
 """The descriptor store's promises, in memory, on disk, on S3 and on Azure."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,6 +215,12 @@ def test_other_settings_are_refused_by_their_first_field(place: str) -> None:
         DescriptorStore.create_or_open(place, {**CONFIG, "extra": 1}, WEIGHTS, {})
     with pytest.raises(StorageError, match="no store here"):
         DescriptorStore.open(join(place, "elsewhere"))
+
+
+def test_a_file_in_the_place_of_a_store_is_named(tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(b"a file")
+    with pytest.raises(StorageError, match="store: a file is there"):
+        make(str(tmp_path / "store"))
 
 
 def test_the_lazy_array_has_one_block_a_partition_and_the_rows_of_each_image(place: str) -> None:
