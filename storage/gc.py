@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from storage.commits import commit_file, decode_commit, list_commits
@@ -15,6 +17,7 @@ from storage.snapshot import bucket_folder, generations, load_root, root_file
 __all__ = ["GRACE_SECONDS", "GcReport", "gc", "uncommitted"]
 
 GRACE_SECONDS = 24 * 3600.0
+_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,22 @@ def gc(
 
 def uncommitted(url: str) -> Iterator[tuple[str, str]]:
     """(partition id, attempt) of every folder that no commit names."""
-    for key in list_folder(join(url, "partitions"), "directory"):
-        attempts = list_folder(join(url, "partitions", key), "directory")
-        file = commit_file(url, key)
-        try:
-            counts = decode_commit(read_bytes(file), key, file).attempt
-        except FileNotFoundError:
-            counts = ""
-        except StoreCorruptError:
-            continue
-        yield from ((key, attempt) for attempt in attempts if attempt != counts)
+    keys = list_folder(join(url, "partitions"), "directory")
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for attempts in pool.map(partial(_uncommitted_of, url), keys):
+            yield from attempts
+
+
+def _uncommitted_of(url: str, key: str) -> list[tuple[str, str]]:
+    attempts = list_folder(join(url, "partitions", key), "directory")
+    file = commit_file(url, key)
+    try:
+        counts = decode_commit(read_bytes(file), key, file).attempt
+    except FileNotFoundError:
+        counts = ""
+    except StoreCorruptError:
+        return []
+    return [(key, attempt) for attempt in attempts if attempt != counts]
 
 
 def _dead_partitions(store: DescriptorStore, deadline: float) -> list[str]:

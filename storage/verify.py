@@ -1,7 +1,9 @@
 """Every byte of a store compared with what was committed, and damage set aside."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from storage.arrays import image_digest, shard_images
@@ -17,6 +19,8 @@ from storage.reader import SCALE_SUFFIX, open_array, read_rows
 from storage.snapshot import generations, load_root, load_whole, root_file
 
 __all__ = ["Problem", "VerifyReport", "verify"]
+
+_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +103,26 @@ def _sound_state(url: str, *, repair: bool) -> tuple[StoreIndex, list[Problem]]:
             if repair:
                 _set_aside(file)
     commits: list[Commit] = []
-    for key in list_commits(url):
-        file = commit_file(url, key)
-        try:
-            commits.append(decode_commit(read_bytes(file), key, file))
-        except StoreCorruptError as error:
-            problems.append(Problem(file, f"the commit is damaged: {error}"))
-            if repair:
-                _set_aside(file)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for found in pool.map(partial(_read_commit, url), list_commits(url)):
+            if isinstance(found, Problem):
+                problems.append(found)
+                if repair:
+                    _set_aside(found.where)
+            elif found is not None:
+                commits.append(found)
     return resolve(base, commits), problems
+
+
+def _read_commit(url: str, key: str) -> Commit | Problem | None:
+    """A commit, or what is wrong with its file; None where `gc` has just removed it."""
+    file = commit_file(url, key)
+    try:
+        return decode_commit(read_bytes(file), key, file)
+    except FileNotFoundError:
+        return None
+    except StoreCorruptError as error:
+        return Problem(file, f"the commit is damaged: {error}")
 
 
 def _verify_bases(store: DescriptorStore, index: StoreIndex, *, repair: bool) -> list[Problem]:
