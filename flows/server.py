@@ -128,7 +128,10 @@ def serve(descriptor: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    uvicorn.run(create_app(), fd=descriptor, log_level="error")
+    # Given the number alone, uvicorn takes the socket for a Unix one and leaves Nagle's algorithm
+    # on: each answer would wait 40 ms for the client's acknowledgement.
+    config = uvicorn.Config(create_app(), log_level="error")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 if __name__ == "__main__":
