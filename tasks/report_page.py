@@ -31,6 +31,7 @@ KIND_LABELS: dict[Kind, str] = {
     "cluster": "dataset clustering",
     "search": "patch search",
 }
+_LISTED = 200  # inputs that could not be used; all are in their file
 _FRONT_LAYERS = ("parts", "overlay", "objects", "boxes", "image")
 # Everything from the report's own folder, from a disk or from where the report is served.
 # One transparent pixel, for pictures that are chosen later: an empty src counts as broken.
@@ -97,6 +98,7 @@ def render_index(
             kinds=kinds,
             problems=problems,
             missing=missing,
+            listed=_LISTED,
         )
     )
 

@@ -210,7 +210,7 @@ const patchflow = (() => {
   for (const probe of probes) {
     const { image } = probe;
     const picture = make("img", {
-      src: image.picture, alt: image.name, loading: "lazy", decoding: "async",
+      src: image.picture, alt: "", loading: "lazy", decoding: "async",
       width: image.width, height: image.height, draggable: false,
     });
     probe.canvas = make("canvas");

@@ -17,7 +17,13 @@ from tasks.ops.sketch import sketch_cosine
 from tasks.report import write_report
 from tasks.report_data import Page, layer_file
 from tasks.report_pictures import ImageView, SetLook, draw_image, grid_record, write_image
-from tasks.report_records import ImageRecord, SetRecord, read_record, write_record
+from tasks.report_records import (
+    ImageRecord,
+    SetRecord,
+    read_record,
+    write_missing,
+    write_record,
+)
 
 from .conftest import CHANNELS, NAMES, Results
 
@@ -140,6 +146,15 @@ def test_the_overview_counts_images_once(tmp_path: Path) -> None:
         "co-segmentation · 2 images",
         "object discovery · images 90",
     ]
+
+
+def test_the_overview_lists_some_of_many_missing_inputs(tmp_path: Path) -> None:
+    write_missing(str(tmp_path), [(f"{n}.jpg", "empty") for n in range(1234)])
+    write_report(str(tmp_path))
+    index = (tmp_path / "report" / "index.html").read_text()
+    assert "1,234 inputs could not be used" in index
+    assert index.count("</b>: empty") == 200
+    assert "and 1,034 more" in index
 
 
 def test_counts_are_shown_without_decimals(tmp_path: Path) -> None:
