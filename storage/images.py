@@ -1,17 +1,16 @@
 """Photographs of any format, size and depth as (H, W, 3) uint8, with limits for hostile files."""
 
-import io
 import re
-import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from storage.errors import UnreadableImageError
 from storage.files import open_filesystem
+from storage.headers import MAX_PIXELS, MIN_SIDE, open_image, upright_size
 from storage.refs import ImageRef
 from storage.sources import list_images
 
@@ -21,20 +20,16 @@ __all__ = [
     "ImageRef",
     "decode_image",
     "image_size",
+    "is_frame",
     "list_images",
     "read_image",
+    "read_member",
 ]
 
-MAX_PIXELS = 100_000_000
-MIN_SIDE = 8
 # Enough for the header of nearly every photograph, EXIF block and thumbnail included.
 _HEADER_BYTES = 65_536
-_ORIENTATION = 0x0112
 _FRAME = re.compile(r"#frame=(-?\d+)&seconds=[-.\d]+$")
 _MEMBER = re.compile(r"#tar=(\d+):(\d+)$")
-
-# Pillow's own limit, from the header as ours, so that no warning comes below it.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 # From (width, height) of a picture, upright, to the least that its decoded pixels must measure.
@@ -88,7 +83,7 @@ def decode_image(
     at_least: AtLeast | None = None,
 ) -> NDArray[np.uint8]:
     """``read_image`` for bytes that are at hand; ``name`` is for the errors."""
-    image = _open(data, name, max_pixels, min_side)
+    image = open_image(data, name, max_pixels, min_side)
     try:
         if at_least is not None:
             _draft(image, at_least)
@@ -102,7 +97,7 @@ def decode_image(
 
 
 def _draft(image: Image.Image, at_least: AtLeast) -> None:
-    upright = _upright_size(image)
+    upright = upright_size(image)
     wanted = at_least(*upright)
     image.draft(None, wanted if upright == image.size else wanted[::-1])  # nothing but for JPEG
 
@@ -120,15 +115,20 @@ def image_size(
 
         return frame_size(*open_filesystem(frame.video), ref.name)
     try:
-        image = _open(_header(ref), ref.name, max_pixels, min_side)
-        size = _upright_size(image)
+        image = open_image(_header(ref), ref.name, max_pixels, min_side)
+        size = upright_size(image)
     except UnreadableImageError as error:
         # A long EXIF block or a TIFF directory at the end of the file: only the whole file tells.
         if ref.bytes <= _HEADER_BYTES or "pixels" in error.reason:
             raise
-        image = _open(read_member(ref), ref.name, max_pixels, min_side)
-        size = _upright_size(image)
+        image = open_image(read_member(ref), ref.name, max_pixels, min_side)
+        size = upright_size(image)
     return size
+
+
+def is_frame(ref: ImageRef) -> bool:
+    """Whether it is a video's frame rather than a file, or an archive's member, of its own."""
+    return _frame_of(ref) is not None
 
 
 class _Frame(NamedTuple):
@@ -173,50 +173,6 @@ def _fetch(ref: ImageRef, url: str, start: int | None, end: int | None) -> bytes
         if "file" in fs.protocol:
             raise UnreadableImageError(ref.name, "no permission to read the file") from error
         raise
-
-
-def _open(data: bytes, name: str, max_pixels: int, min_side: int) -> Image.Image:
-    if not data:
-        raise UnreadableImageError(name, "the file is empty (zero bytes)")
-    try:
-        image = Image.open(io.BytesIO(data))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImageError(
-            name, f"too many pixels, the limit is {max_pixels:,} ({error})"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(name, _what_it_is(data)) from error
-    except Exception as error:  # Pillow's plugins raise nearly anything on broken headers
-        raise UnreadableImageError(name, f"broken image header ({error})") from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise UnreadableImageError(
-            name, f"too many pixels: {width}x{height}, the limit is {max_pixels:,}"
-        )
-    if min(width, height) < min_side:
-        raise UnreadableImageError(
-            name, f"too small: {width}x{height} pixels, the shorter side must be >= {min_side}"
-        )
-    return image
-
-
-def _what_it_is(data: bytes) -> str:
-    head = data[:512]
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
-        return "not an image: the file holds HTML or XML"
-    text = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
-    if text >= 0.95 * len(head):
-        return "not an image: the file holds text"
-    return "not an image of a known format, or cut off in its header"
-
-
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    try:
-        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    except (OSError, ValueError, SyntaxError, struct.error):
-        turned = False
-    width, height = image.size
-    return (height, width) if turned else (width, height)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,55 +1,31 @@
 """Extraction tasks: plan, compute one partition, record what could not be read."""
 
-import functools
 import time
-import traceback
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator
 
-import numpy as np
-import torch
 from prefect import task
 
 from storage.containers import Listings
 from storage.descriptors import ArraySpec, DescriptorStore, Failure
-from storage.errors import UnreadableImageError
-from storage.images import ImageRef, list_images, read_image
+from storage.images import list_images
 from storage.planning import Partition
 from storage.reader import SCALE_SUFFIX
 from tasks.axes import bases_of, fit_bases, keep_bases
 from tasks.bars import advance
 from tasks.chosen import chosen_names
 from tasks.config import ExtractConfig
-from tasks.describe import Batch, batch_size, grid_of, model_of, start
+from tasks.describe import Batch, batch_size, model_of, start
 from tasks.faults import STORAGE_RETRIES
 from tasks.model import LoadedModel
-from tasks.ops.patch_grid import PatchGrid
-from tasks.ops.preprocess import to_canvas
 from tasks.overlap import ahead
 from tasks.plan import ExtractionPlan, draft_extraction, expected_store
+from tasks.reading import READERS, Prepared, check_decoder, read_batches
 from tasks.stages import PartitionReport, StageSeconds, clock
 
-# Threads that read and decode, shared by the partitions that a process has in hand: as many as
-# it has cores for itself, which PyTorch learns from whoever started it.
-_READERS = max(4, torch.get_num_threads())
-# Pixels that a picture keeps when it is decoded small, for each of those it is resized to.
-_DRAFT = 2
 # Batches that are computed before the ones that are being written.
 _AHEAD = 2
 _AXES = {"cls": ("cls_channel",), "heads": ("head", "row", "col")}
 _AXES_BY_RANK = {1: ("channel",), 2: ("row", "col"), 3: ("row", "col", "channel")}
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    ref: ImageRef
-    grid: PatchGrid
-    canvas: np.ndarray
-    wall: float
-    cpu: float
 
 
 @task(name="plan", task_run_name="plan {source}", **STORAGE_RETRIES)
@@ -62,6 +38,7 @@ def plan(
         wanted = frozenset(chosen_names(only))
         listed = [ref for ref in listed if ref.name in wanted]
     made = draft_extraction(listed, source, store, config, partial=only is not None)
+    check_decoder(made.config, model_of(made.config))
     opened = expected_store(store, made.config)
     # Whatever may be wrong with the settings shows before the store is made with them.
     bases = fit_bases(opened, made.partitions, made.config)
@@ -90,8 +67,9 @@ def write_partition(
             partition.id, len(standing.images), len(reasons), reasons, 0, 0.0, raced=True
         )
     model = model_of(config)
+    check_decoder(config, model)
     failures: list[Failure] = []
-    stages = StageSeconds(readers=_READERS)
+    stages = StageSeconds(readers=READERS)
     writer = store.begin(partition, array_specs(config, model, partition.grid))
     size = 0
     for items, batch in ahead(_computed(store.url, partition, config, model, failures), _AHEAD):
@@ -129,11 +107,10 @@ def _computed(
     config: ExtractConfig,
     model: LoadedModel,
     failures: list[Failure],
-) -> Iterator[tuple[list[_Prepared], Batch]]:
+) -> Iterator[tuple[list[Prepared], Batch]]:
     bases = {name: basis.axes for name, basis in bases_of(url, config).items()}
     size = batch_size(config, model, partition.grid)
-    prepared = _prepare_all(partition, config, model, size, failures)
-    for items in _batches(prepared, size):
+    for items in read_batches(partition, config, model, size, failures):
         canvases = [item.canvas for item in items]
         yield items, start(canvases, config, model, packed=True, bases=bases)
 
@@ -157,66 +134,3 @@ def array_specs(
         ArraySpec(name, _AXES.get(name, _AXES_BY_RANK[len(shape)]), shape, dtype)
         for name, (shape, dtype) in shapes.items()
     ]
-
-
-@functools.cache
-def _readers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_READERS, thread_name_prefix="read")
-
-
-def _prepare_all(
-    partition: Partition,
-    config: ExtractConfig,
-    model: LoadedModel,
-    batch: int,
-    failures: list[Failure],
-) -> Iterator[_Prepared]:
-    """Canvases in the partition's order, read ahead by two batches; failures are set aside."""
-    refs = iter(image.ref for image in partition.images)
-    reading: deque[Future[_Prepared | Failure]] = deque()
-
-    def submit(more: Iterable[ImageRef]) -> None:
-        reading.extend(
-            _readers().submit(_prepare, ref, partition.grid, config, model.patch) for ref in more
-        )
-
-    submit(islice(refs, 2 * batch + _READERS))
-    try:
-        while reading:
-            prepared = reading.popleft().result()
-            submit(islice(refs, 1))
-            if isinstance(prepared, Failure):
-                failures.append(prepared)
-            else:
-                yield prepared
-    finally:
-        for future in reading:
-            future.cancel()
-
-
-def _prepare(
-    ref: ImageRef, expected: tuple[int, int], config: ExtractConfig, patch: int
-) -> _Prepared | Failure:
-    started, computed = time.perf_counter(), time.thread_time()
-    grids: list[PatchGrid] = []
-
-    def needed(width: int, height: int) -> tuple[int, int]:
-        grids.append(grid_of(config, patch, width, height))
-        resized = grids[0].resized
-        return _DRAFT * resized[0], _DRAFT * resized[1]
-
-    try:
-        image = read_image(ref, max_pixels=config.max_pixels, at_least=needed)
-    except UnreadableImageError as error:
-        return Failure(ref, error.reason, traceback.format_exc(limit=-3))
-    grid = grids[0] if grids else grid_of(config, patch, image.shape[1], image.shape[0])
-    if grid.shape != expected:
-        return Failure(ref, "changed while the run went on: its size is not the one planned")
-    canvas = to_canvas(image, grid, config.interpolation)
-    wall, cpu = time.perf_counter() - started, time.thread_time() - computed
-    return _Prepared(ref, grid, canvas, wall, cpu)
-
-
-def _batches(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
-    while batch := list(islice(items, size)):
-        yield batch

@@ -56,6 +56,7 @@ def main() -> None:
         size=224,
         fit="square",
         dtype=args.dtype,
+        decoder=args.decoder,
         device=args.device,
         partition_size=args.partition_size,
     )
@@ -154,6 +155,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--layer", type=int, default=11)
     parser.add_argument("--stride", type=int, default=4)
     parser.add_argument("--dtype", default="int8")
+    parser.add_argument("--decoder", default="pillow")
     parser.add_argument("--partition-size", type=int, default=256)
     parser.add_argument("--at-once", type=int, default=4, help="partitions, in threads")
     parser.add_argument("--processes", type=int, nargs="+", default=[0], help="instead of threads")

@@ -1,0 +1,98 @@
+"""What an image's header tells before a pixel is decoded, with limits for hostile files."""
+
+import io
+import struct
+from typing import NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+
+from storage.errors import UnreadableImageError
+
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 8
+_ORIENTATION = 0x0112
+
+# Pillow's own limit, from the header as ours, so that no warning comes below it.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+
+class JpegHeader(NamedTuple):
+    """What a decoder other than Pillow needs to know. width, height: as stored, before turning.
+
+    orientation: EXIF's, 1 to 8; 1 is upright.
+    """
+
+    width: int
+    height: int
+    orientation: int
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """(width, height) of the picture as it is looked at."""
+        turned = self.orientation in (5, 6, 7, 8)
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+
+def jpeg_header(
+    data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
+) -> JpegHeader | None:
+    """Of a JPEG file in colour or grey that is there to its end; None for any other image.
+
+    Args, raises: of ``decode_image``.
+    """
+    image = open_image(data, name, max_pixels, min_side)
+    if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+        return None
+    # A file that was cut off, or two pictures in one: Pillow knows what to make of them.
+    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        return None
+    return JpegHeader(*image.size, _orientation(image))
+
+
+def open_image(data: bytes, name: str, max_pixels: int, min_side: int) -> Image.Image:
+    """Its header, read and checked; raises `UnreadableImageError`."""
+    if not data:
+        raise UnreadableImageError(name, "the file is empty (zero bytes)")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImageError(
+            name, f"too many pixels, the limit is {max_pixels:,} ({error})"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(name, _what_it_is(data)) from error
+    except Exception as error:  # Pillow's plugins raise nearly anything on broken headers
+        raise UnreadableImageError(name, f"broken image header ({error})") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadableImageError(
+            name, f"too many pixels: {width}x{height}, the limit is {max_pixels:,}"
+        )
+    if min(width, height) < min_side:
+        raise UnreadableImageError(
+            name, f"too small: {width}x{height} pixels, the shorter side must be >= {min_side}"
+        )
+    return image
+
+
+def _what_it_is(data: bytes) -> str:
+    head = data[:512]
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        return "not an image: the file holds HTML or XML"
+    text = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
+    if text >= 0.95 * len(head):
+        return "not an image: the file holds text"
+    return "not an image of a known format, or cut off in its header"
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) after EXIF orientation; broken EXIF data count as none."""
+    return JpegHeader(*image.size, _orientation(image)).upright
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, ValueError, SyntaxError, struct.error):
+        return 1
+    return found if found in range(1, 9) else 1
