@@ -1,16 +1,14 @@
 """The descriptor store: immutable partitions that count once they are committed."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import zarr
 from numpy.typing import NDArray
 
-from storage.commits import load_around, load_state
 from storage.errors import StorageError, StoreCorruptError
 from storage.files import create_exclusively, join, read_bytes
-from storage.index import EMPTY, MarkedImage, PartitionInfo, StoredImage, StoreIndex
+from storage.index import StoredImage
 from storage.layout import (
     FORMAT,
     ArraySpec,
@@ -33,30 +31,22 @@ from storage.planning import Partition
 from storage.reader import open_array, read_block
 from storage.sealed import digest, encode
 from storage.settings import ordered, plain, refuse_other_settings
-from storage.survey import Listing, Survey, survey
+from storage.state import StoreState
 from storage.writer import PartitionWriter
 
 __all__ = ["ArraySpec", "DescriptorStore", "Failure", "read_block"]
 
 
-# Single look-ups before the whole index is read, which later ones find in memory.
-_FEW_LOOKUPS = 4
-
-
-class DescriptorStore:
+class DescriptorStore(StoreState):
     """Descriptors of many images at any fsspec URL; see ``storage.layout`` for the files.
 
-    Any number of machines may read and write one store at a time. What ``index`` returns is the
-    state when it was first asked for; ``refresh`` looks again.
+    Any number of machines may read and write one store at a time. What is in it: ``StoreState``.
     """
 
     def __init__(self, url: str, info: StoreInfo, *, there: bool = True) -> None:
-        self.url = url
+        super().__init__(url)
         self.info = info
         self._there = there
-        self._index: StoreIndex | None = None
-        self._members: dict[str, list[StoredImage]] | None = None
-        self._lookups = 0
 
     @classmethod
     def expect(
@@ -136,53 +126,6 @@ class DescriptorStore:
         """Digest of the config and weights; part of every partition's id."""
         return digest(encode(ordered(self.info.config)), encode(ordered(self.info.weights)))
 
-    # --- what is in it -------------------------------------------------------------------
-
-    def index(self) -> StoreIndex:
-        """The state of the store, read once."""
-        if self._index is None:
-            self._index = load_state(self.url)
-        return self._index
-
-    def refresh(self) -> StoreIndex:
-        """The state of the store now; only what is new is read."""
-        self._index, self._members = load_state(self.url, self._index), None
-        return self._index
-
-    def survey(self, listing: Listing, *, retry_failures: bool = False) -> Survey:
-        """Compare a source with the store as it is now; see ``storage.survey``."""
-        return survey(self.url, listing, retry_failures=retry_failures)
-
-    def find(self, name: str) -> StoredImage:
-        """Where one image is.
-
-        Raises:
-            KeyError: the store does not hold it; the message says why, or names near ones.
-        """
-        return self._locate(name)[0]
-
-    def _locate(self, name: str) -> tuple[StoredImage, PartitionInfo]:
-        if self._index is None and self._lookups < _FEW_LOOKUPS:
-            # One image of a million must not cost the reading of a million records.
-            self._lookups += 1
-            state = load_around(self.url, name)
-        else:
-            state = self.index()
-        entry = state.get(name)
-        if isinstance(entry, StoredImage):
-            return entry, state.partitions[entry.partition]
-        raise KeyError(_absent(self.url, name, entry, self.index()))
-
-    def members(self) -> dict[str, list[StoredImage]]:
-        """Living images of every partition, in the order of their rows; worked out once."""
-        if self._members is None:
-            self._members = self.index().members()
-        return self._members
-
-    def partitions(self) -> tuple[PartitionInfo, ...]:
-        """Partitions with living images, by id."""
-        return tuple(self.index().partitions.values())
-
     # --- reading -------------------------------------------------------------------------
 
     def read(self, name: str, array: str = "descriptors", *, raw: bool = False) -> NDArray[Any]:
@@ -193,13 +136,13 @@ class DescriptorStore:
             array: ``descriptors``, ``saliency``, ``cls`` and whatever else was stored.
             raw: integers as stored, instead of their values as float32.
         """
-        image, partition = self._locate(name)
+        image, partition = self.locate(name)
         try:
             block = read_block(self.url, partition, array, [image.position], raw=raw)
         except StoreCorruptError:
             # `compact` and `gc` may have moved it since this index was read.
             self.refresh()
-            moved, partition = self._locate(name)
+            moved, partition = self.locate(name)
             if moved.partition == image.partition:
                 raise
             block = read_block(self.url, partition, array, [moved.position], raw=raw)
@@ -215,14 +158,14 @@ class DescriptorStore:
         raw: bool = False,
     ) -> NDArray[Any]:
         """(image, ...): rows of a partition, by default those of its living images in order."""
-        partition = self._partition(partition_id)
+        partition = self.partition(partition_id)
         if rows is None:
             rows = [image.position for image in self.members()[partition_id]]
         return read_block(self.url, partition, array, rows, raw=raw)
 
     def array(self, partition_id: str, name: str = "descriptors") -> zarr.Array[Any]:
         """The zarr array itself: (image, ...), all rows, as stored."""
-        return open_array(self.url, self._partition(partition_id), name)
+        return open_array(self.url, self.partition(partition_id), name)
 
     def iterate(
         self, array: str = "descriptors", *, raw: bool = False
@@ -239,12 +182,6 @@ class DescriptorStore:
         from storage.lazy import dask_patches
 
         return dask_patches(self, array).array
-
-    def _partition(self, partition_id: str) -> PartitionInfo:
-        try:
-            return self.index().partitions[partition_id]
-        except KeyError:
-            raise KeyError(f"{self.url}: no committed partition {partition_id!r}.") from None
 
     # --- writing -------------------------------------------------------------------------
 
@@ -281,7 +218,7 @@ class DescriptorStore:
         return self._mark_stored(names, "dropped", reason)
 
     def _mark_stored(self, names: Sequence[str], state: State, reason: str) -> Commit | None:
-        marks = marks_of(self._state_of(names), names, state, reason, self.url)
+        marks = marks_of(self.state_of(names), names, state, reason, self.url)
         return self._write_marks(state, marks)
 
     def _write_marks(self, kind: str, marks: Sequence[Mark]) -> Commit | None:
@@ -290,22 +227,6 @@ class DescriptorStore:
         return write_commit(self.url, marks_commit(self.config_digest, kind, marks))
 
     def _heads(self, names: Sequence[str]) -> list[tuple[str, ...]]:
-        known = self._state_of(names)
+        known = self.state_of(names)
         entries = [known.get(name) for name in names]
         return [() if entry is None else entry.heads for entry in entries]
-
-    def _state_of(self, names: Sequence[str]) -> StoreIndex:
-        """The state as far as it concerns some names."""
-        if self._index is not None:
-            return self._index
-        if not names:
-            return EMPTY
-        return load_state(self.url, keep=frozenset(names).__contains__)
-
-
-def _absent(url: str, name: str, entry: MarkedImage | Any | None, index: StoreIndex) -> str:
-    if entry is not None:
-        return f"{url}: {name!r} is not stored ({entry.state}: {entry.reason})."
-    near = difflib.get_close_matches(name, list(index.images)[:10_000], n=3, cutoff=0.5)
-    hint = f" Near ones: {', '.join(near)}." if near else ""
-    return f"{url}: holds no image {name!r}.{hint} It holds {len(index)} images."
