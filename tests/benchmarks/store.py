@@ -2,7 +2,7 @@
 
     python tests/benchmarks/store.py PHOTOS WORK --count 4096 --processes 0 8
 
-Cuts `count` pictures of 500x375 pixels out of the photographs in PHOTOS, writes them to WORK as
+Cuts `count` pictures of 4:3, 500 pixels wide or --width, out of the photographs in PHOTOS, writes them to WORK as
 JPEG files, plans, and stores their descriptors with the tasks' own function, some partitions at
 a time as the runner has them: in threads, or in processes as Dask's workers are. Prefect itself
 is left out: it costs milliseconds a partition (tests/benchmarks/orchestration.py). Random weights
@@ -43,7 +43,9 @@ def main() -> None:
     folder.mkdir(parents=True)
     with ThreadPoolExecutor() as pool:
         sizes = list(
-            pool.map(lambda i: cut(sources[i % len(sources)], folder, i), range(args.count))
+            pool.map(
+                lambda i: cut(sources[i % len(sources)], folder, i, args.width), range(args.count)
+            )
         )
     print(json.dumps(peers.machine(torch.device(args.device)) | vars(args)))
     print(f"{args.count} files of {np.mean(sizes) / 1e3:.0f} KB on average")
@@ -132,14 +134,16 @@ def one(url: str, partition: Partition, config: ExtractConfig) -> PartitionRepor
     return write_partition(DescriptorStore.open(url), partition, config)
 
 
-def cut(source: Image.Image, folder: Path, number: int) -> int:
+def cut(source: Image.Image, folder: Path, number: int, width_px: int = 500) -> int:
     """A piece of a photograph, of a place and size of its own."""
     rng = np.random.default_rng(number)
     scale = rng.uniform(0.5, 1.0) * min(source.width / 4, source.height / 3)
     width, height = int(4 * scale), int(3 * scale)
     left = int(rng.integers(source.width - width + 1))
     top = int(rng.integers(source.height - height + 1))
-    piece = source.resize((500, 375), box=(left, top, left + width, top + height))
+    piece = source.resize(
+        (width_px, width_px * 3 // 4), box=(left, top, left + width, top + height)
+    )
     file = folder / f"{number:06d}.jpg"
     piece.save(file, quality=90)
     return file.stat().st_size
@@ -155,6 +159,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--layer", type=int, default=11)
     parser.add_argument("--stride", type=int, default=4)
     parser.add_argument("--dtype", default="int8")
+    parser.add_argument("--width", type=int, default=500, help="of the pictures, in pixels")
     parser.add_argument("--decoder", default="pillow")
     parser.add_argument("--partition-size", type=int, default=256)
     parser.add_argument("--at-once", type=int, default=4, help="partitions, in threads")
