@@ -9,7 +9,13 @@ from storage.files import join
 from tasks.bundles import bundles
 from tasks.config import CosegmentConfig
 from tasks.cosegment import cosegment_sets
-from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets, unusable
+from tasks.cosegment_summary import (
+    CosegmentSummary,
+    count_missing,
+    publish_sets,
+    summarise_sets,
+    unusable,
+)
 from tasks.progress import gather, raise_failed
 from tasks.report_task import make_report
 from tasks.stored import stored_sets
@@ -53,7 +59,7 @@ def cosegment(
         ): bundle.images
         for bundle in bundles(sets)
     }
-    done, errors = gather("co-segmenting images", futures)
+    done, errors = gather("co-segmenting images", futures, lost=count_missing)
     reports = [report for bundle in done for report in bundle]
     report = make_report(out, "co-segmentation", unusable(extracted, reports))
     summary = summarise_sets(out, report, extracted, reports)

@@ -47,7 +47,7 @@ def extract(
         ).submit(store, part, todo.config): len(part.images)
         for part in todo.partitions
     }
-    reports, errors = gather("extracting images", futures)
+    reports, errors = gather("extracting images", futures, lost=lambda part: part.failed)
     summary = summarise(todo, reports, todo.failed_before)
     publish(summary, reports)
     raise_failed(

@@ -7,7 +7,13 @@ from flows.extract import extract
 from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.bundles import bundles
-from tasks.cosegment_summary import CosegmentSummary, publish_sets, summarise_sets, unusable
+from tasks.cosegment_summary import (
+    CosegmentSummary,
+    count_missing,
+    publish_sets,
+    summarise_sets,
+    unusable,
+)
 from tasks.parts import parts_sets
 from tasks.parts_config import PartsConfig
 from tasks.progress import gather, raise_failed
@@ -53,7 +59,7 @@ def parts(
         ): bundle.images
         for bundle in bundles(sets)
     }
-    done, errors = gather("finding parts", futures)
+    done, errors = gather("finding parts", futures, lost=count_missing)
     reports = [report for bundle in done for report in bundle]
     report = make_report(out, "parts", unusable(extracted, reports))
     summary = summarise_sets(out, report, extracted, reports)

@@ -45,7 +45,9 @@ def propagate(
     futures = {
         propagate_clip.with_options(task_run_name=job.name).submit(job, config): 1 for job in jobs
     }
-    reports, errors = gather("propagating masks", futures, inside="frames")
+    reports, errors = gather(
+        "propagating masks", futures, inside="frames", lost=lambda clip: len(clip.missing)
+    )
     missing = [entry for clip in reports for entry in clip.missing]
     report = make_report(out, "video masks", missing)
     summary = summarise_clips(out, report, reports)

@@ -40,6 +40,11 @@ class CosegmentSummary:
         return f"{self.out.rstrip('/')}/{name}/{folder}"
 
 
+def count_missing(reports: Sequence[SetReport]) -> int:
+    """How many images of some sets have no result."""
+    return sum(len(report.missing) for report in reports)
+
+
 def unusable(
     extraction: ExtractionSummary, sets: Sequence[SetReport]
 ) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,7 @@ def gather(
     what: str,
     futures: Mapping[PrefectFuture[R], int],
     *,
-    on_done: Callable[[R], str] | None = None,
+    lost: Callable[[R], int] | None = None,
     inside: str | None = None,
 ) -> tuple[list[R], list[BaseException]]:
     """Wait for all `futures`, showing progress, and return results and errors.
@@ -26,7 +26,7 @@ def gather(
     Args:
         what: the verb and noun shown, e.g. "extracting images".
         futures: each with the number of units (images, sets) that it stands for.
-        on_done: a remark on the latest result, shown beside the bar.
+        lost: how many inputs the task of a result could not use; their sum is shown.
         inside: what the tasks' work advances by where that is not units, e.g. "frames" of videos.
 
     Returns:
@@ -37,20 +37,19 @@ def gather(
     results: dict[PrefectFuture[R], R] = {}
     errors: list[BaseException] = []
     artifact: Any = create_progress_artifact(progress=0.0, description=what)
-    done = 0
+    done = unusable = 0
     with counting(what, total, inside) as line:
         for future in as_completed(list(futures)):
             outcome = _outcome(future)
-            remark = ""
             if isinstance(outcome, BaseException):
                 errors.append(outcome)
             else:
                 results[future] = outcome
-                remark = on_done(outcome) if on_done else ""
-            if errors:
-                remark = f"{len(errors)} failed {remark}".strip()
+                unusable += lost(outcome) if lost else 0
+            remarks = [f"{len(errors)} failed"] if errors else []
+            remarks += [f"{unusable:,} could not be used"] if unusable else []
             done += futures[future]
-            line.finish(futures[future], remark)
+            line.finish(futures[future], ", ".join(remarks))
             update_progress_artifact(artifact, progress=100.0 * done / max(total, 1))
     return [results[future] for future in futures if future in results], errors
 

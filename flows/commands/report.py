@@ -6,6 +6,7 @@ from flows.command import finish, sentences
 from flows.options import PLACE
 from flows.terminal import json_option, terminal
 from storage.files import list_folder
+from tasks.bars import working
 
 
 @click.command()
@@ -20,6 +21,8 @@ def report(out: str, title: str, debug: bool) -> None:
     with sentences(debug):
         if not list_folder(out) and not list_folder(out, "directory"):
             raise ValueError(f"{out}: nothing is here. Give the folder that a task wrote into")
-        terminal().outcome = summary = write_report(out, title=title)
+        with working("writing the report"):
+            summary = write_report(out, title=title)
+        terminal().outcome = summary
     problems = tuple((problem, "left out of the report") for problem in summary.problems)
     finish(summary.line, f"report: {summary.url}", problems)

@@ -1,4 +1,5 @@
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -25,14 +26,21 @@ def ends_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("ends_backwards")
-def test_results_come_in_the_order_of_submission():
+def test_results_come_in_the_order_of_submission(monkeypatch: pytest.MonkeyPatch):
     first, failed, last = Task("first"), Task(ValueError("no")), Task("last")
-    remarks = []
+    told = []
 
-    results, errors = progress.gather(
-        "trying", {first: 1, failed: 1, last: 2}, on_done=lambda r: remarks.append(r) or ""
-    )
+    class Watched:
+        def finish(self, *units_and_remark: Any) -> None:
+            told.append(units_and_remark)
+
+    monkeypatch.setattr(progress, "counting", lambda *_: nullcontext(Watched()))
+    results, errors = progress.gather("trying", {first: 1, failed: 1, last: 2}, lost=len)
 
     assert results == ["first", "last"]
     assert [str(error) for error in errors] == ["no"]
-    assert remarks == ["last", "first"]
+    assert told == [
+        (2, "4 could not be used"),
+        (1, "1 failed, 4 could not be used"),
+        (1, "1 failed, 9 could not be used"),
+    ]
