@@ -89,8 +89,10 @@ def subflow(inner: Flow[P, R]) -> Flow[P, R]:
     if outer is None:
         return inner
     if isinstance(outer.task_runner, DaskTaskRunner):
-        address = outer.task_runner.client.scheduler.address
-        return inner.with_options(task_runner=DaskRunner(address=address))
+        client = outer.task_runner.client
+        known = {**outer.task_runner.client_kwargs, "security": client.security}
+        runner = DaskRunner(address=client.scheduler.address, client_kwargs=known)
+        return inner.with_options(task_runner=runner)
     return inner.with_options(task_runner=outer.task_runner.duplicate())
 
 

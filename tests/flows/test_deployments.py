@@ -13,6 +13,7 @@ from distributed import Adaptive, Nanny, Worker
 from local_stack import ROOT
 from prefect import Flow
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
@@ -31,9 +32,8 @@ SECRETS = ("PASSWORD", "AUTH", "KEY", "SECRET")
 
 
 def flow_at(entrypoint: str) -> Flow[..., Any]:
-    path, _, name = entrypoint.partition(":")
-    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
-    found = getattr(module, name)
+    """As Prefect's worker loads it."""
+    found = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
     assert isinstance(found, Flow)
     return found
 
@@ -56,6 +56,14 @@ def test_deployments_fit_their_flows(deployment: dict[str, Any]) -> None:
         assert CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
     assert deployment["description"]
     assert "patchflow" in deployment["tags"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
+def test_dask_finds_the_flow_of_a_task(deployment: dict[str, Any]) -> None:
+    """It travels with each task by the name of its module, which a path would cut short."""
+    flow = flow_at(deployment["entrypoint"])
+    assert flow.fn.__module__.startswith("flows.")
+    assert f"{flow.fn.__module__}.{flow.fn.__name__}" == deployment["entrypoint"]
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"])
@@ -83,7 +91,7 @@ def test_forms_explain_every_field(deployment: dict[str, Any]) -> None:
 def test_forms_refuse_wrong_values_at_once(config: dict[str, Any], reason: str) -> None:
     """By the check of Prefect's server, before a run is made."""
     schema = json.loads(
-        json.dumps(parameter_schema(flow_at("flows/extract.py:extract").fn).model_dump())
+        json.dumps(parameter_schema(flow_at("flows.extract.extract").fn).model_dump())
     )
     parameters = {"images": "in", "store": "out", "config": config}
     with pytest.raises(ValidationError, match=reason):
@@ -100,7 +108,7 @@ def test_flows_that_submit_tasks_have_a_runner_of_ours(deployment: dict[str, Any
 
 def parameters_of(flow: str, name: str) -> dict[str, Any]:
     (found,) = (
-        d for d in DEPLOYMENTS if (d["entrypoint"].partition(":")[2], d["name"]) == (flow, name)
+        d for d in DEPLOYMENTS if (d["entrypoint"].rpartition(".")[2], d["name"]) == (flow, name)
     )
     return dict(found["parameters"])
 
@@ -124,7 +132,7 @@ def test_a_deployment_takes_its_settings_from_a_preset() -> None:
 
 
 def test_deployments_have_names_of_their_own() -> None:
-    names = [(d["entrypoint"].partition(":")[2], d["name"]) for d in DEPLOYMENTS]
+    names = [(d["entrypoint"].rpartition(".")[2], d["name"]) for d in DEPLOYMENTS]
     assert len(set(names)) == len(names) >= 10
 
 

