@@ -2,7 +2,6 @@
 
 import io
 import struct
-from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
@@ -14,39 +13,6 @@ _ORIENTATION = 0x0112
 
 # Pillow's own limit, from the header as ours, so that no warning comes below it.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-
-
-class JpegHeader(NamedTuple):
-    """What a decoder other than Pillow needs to know. width, height: as stored, before turning.
-
-    orientation: EXIF's, 1 to 8; 1 is upright.
-    """
-
-    width: int
-    height: int
-    orientation: int
-
-    @property
-    def upright(self) -> tuple[int, int]:
-        """(width, height) of the picture as it is looked at."""
-        turned = self.orientation in (5, 6, 7, 8)
-        return (self.height, self.width) if turned else (self.width, self.height)
-
-
-def jpeg_header(
-    data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
-) -> JpegHeader | None:
-    """Of a JPEG file in colour or grey that is there to its end; None for any other image.
-
-    Args, raises: of ``decode_image``.
-    """
-    image = open_image(data, name, max_pixels, min_side)
-    if image.format != "JPEG" or image.mode not in ("RGB", "L"):
-        return None
-    # A file that was cut off, or two pictures in one: Pillow knows what to make of them.
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        return None
-    return JpegHeader(*image.size, _orientation(image))
 
 
 def open_image(data: bytes, name: str, max_pixels: int, min_side: int) -> Image.Image:
@@ -87,12 +53,9 @@ def _what_it_is(data: bytes) -> str:
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) after EXIF orientation; broken EXIF data count as none."""
-    return JpegHeader(*image.size, _orientation(image)).upright
-
-
-def _orientation(image: Image.Image) -> int:
     try:
-        found = image.getexif().get(_ORIENTATION, 1)
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except (OSError, ValueError, SyntaxError, struct.error):
-        return 1
-    return found if found in range(1, 9) else 1
+        turned = False
+    width, height = image.size
+    return (height, width) if turned else (width, height)

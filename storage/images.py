@@ -20,10 +20,8 @@ __all__ = [
     "ImageRef",
     "decode_image",
     "image_size",
-    "is_frame",
     "list_images",
     "read_image",
-    "read_member",
 ]
 
 # Enough for the header of nearly every photograph, EXIF block and thumbnail included.
@@ -124,11 +122,6 @@ def image_size(
         image = open_image(read_member(ref), ref.name, max_pixels, min_side)
         size = upright_size(image)
     return size
-
-
-def is_frame(ref: ImageRef) -> bool:
-    """Whether it is a video's frame rather than a file, or an archive's member, of its own."""
-    return _frame_of(ref) is not None
 
 
 class _Frame(NamedTuple):

@@ -8,7 +8,7 @@ The docstring below a field is its help text.
 import difflib
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from storage.weights import EMBEDDED_MODEL, default_weights
 from tasks.ops.kinds import (
@@ -86,10 +86,6 @@ class ExtractConfig(Config):
     interpolation: Interpolation = "bicubic"
     """Filter that images are resized with: bilinear, bicubic or lanczos."""
 
-    decoder: Literal["pillow", "nvjpeg"] = "pillow"
-    """pillow, or nvjpeg: an NVIDIA GPU decodes and resizes JPEG files, which leaves the processor's
-    cores free and differs from pillow by grey levels; other files are decoded as ever."""
-
     position_resize: PositionResize | None = None
     """How the position embedding is resized: timm (antialias), dinov2 (no antialias) or dino
     (the original code's quirk); by default dinov2 for DINOv2 without registers, dino for DINO,
@@ -138,7 +134,8 @@ class ExtractConfig(Config):
 
     gone: Literal["guard", "mark", "keep"] = "guard"
     """What becomes of stored images that the source lacks: mark (as gone), keep (they are
-    another source's), or guard (mark, but stop where the source has none of those stored)."""
+    another source's), or guard (mark, but stop where the source has none of those stored, or
+    other images of their names)."""
 
     @field_validator("also")
     @classmethod
@@ -153,12 +150,6 @@ class ExtractConfig(Config):
         if heads is not None and (not heads or min(heads) < 0):
             raise ValueError(f"expected head numbers from 0 on, e.g. 0,2,4,5; got {list(heads)}")
         return heads
-
-    @model_validator(mode="after")
-    def _decoder_has_the_filter(self) -> Self:
-        if self.decoder == "nvjpeg" and self.interpolation == "lanczos":
-            raise ValueError("decoder nvjpeg resizes by bilinear or bicubic; got lanczos")
-        return self
 
     @property
     def resolved_weights(self) -> str:
@@ -202,10 +193,8 @@ class ExtractConfig(Config):
         fields = self.model_dump(mode="json", exclude=set(EXECUTION_FIELDS))
         fields["weights"] = self.resolved_weights
         fields["position_resize"] = self.resolved_position_resize
-        # Stores that are older than these choices go on.
-        for name, usual in (("attention_heads", False), ("decoder", "pillow")):
-            if fields[name] == usual:
-                del fields[name]
+        if not self.attention_heads:
+            del fields["attention_heads"]  # stores that are older than this choice go on
         return fields
 
     def extraction(self, **update: Any) -> "ExtractConfig":

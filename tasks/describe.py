@@ -138,7 +138,7 @@ class Batch:
 
 
 def start(
-    canvases: Sequence[np.ndarray | Tensor],
+    canvases: Sequence[np.ndarray],
     config: ExtractConfig,
     model: LoadedModel,
     *,
@@ -148,7 +148,6 @@ def start(
     """Begin a forward pass over canvases (H, W, 3) uint8 of one size.
 
     Args:
-        canvases: all arrays, or all tensors on the model's device.
         packed: arrays as the store holds them (see `ExtractConfig.dtype` and ``pca``) rather
             than as `Described.arrays` says; they are made smaller before they leave a GPU.
         bases: with ``pca``, of each facet's array the axes (D, pca) float32.

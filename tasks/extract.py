@@ -19,7 +19,7 @@ from tasks.faults import STORAGE_RETRIES
 from tasks.model import LoadedModel
 from tasks.overlap import ahead
 from tasks.plan import ExtractionPlan, draft_extraction, expected_store
-from tasks.reading import READERS, Prepared, check_decoder, read_batches
+from tasks.reading import READERS, Prepared, read_batches
 from tasks.stages import PartitionReport, StageSeconds, clock
 
 # Batches that are computed before the ones that are being written.
@@ -38,7 +38,6 @@ def plan(
         wanted = frozenset(chosen_names(only))
         listed = [ref for ref in listed if ref.name in wanted]
     made = draft_extraction(listed, source, store, config, partial=only is not None)
-    check_decoder(made.config, model_of(made.config))
     opened = expected_store(store, made.config)
     # Whatever may be wrong with the settings shows before the store is made with them.
     bases = fit_bases(opened, made.partitions, made.config)
@@ -67,7 +66,6 @@ def write_partition(
             partition.id, len(standing.images), len(reasons), reasons, 0, 0.0, raced=True
         )
     model = model_of(config)
-    check_decoder(config, model)
     failures: list[Failure] = []
     stages = StageSeconds(readers=READERS)
     writer = store.begin(partition, array_specs(config, model, partition.grid))
@@ -110,7 +108,7 @@ def _computed(
 ) -> Iterator[tuple[list[Prepared], Batch]]:
     bases = {name: basis.axes for name, basis in bases_of(url, config).items()}
     size = batch_size(config, model, partition.grid)
-    for items in read_batches(partition, config, model, size, failures):
+    for items in read_batches(partition, config, model.patch, size, failures):
         canvases = [item.canvas for item in items]
         yield items, start(canvases, config, model, packed=True, bases=bases)
 

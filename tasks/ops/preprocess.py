@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -38,59 +37,21 @@ def to_canvas(
     return canvas
 
 
-def to_canvas_on_device(image: Tensor, grid: PatchGrid, interpolation: Interpolation) -> Tensor:
-    """As `to_canvas`, where the pixels are: of the same filters, in float32 instead of integers.
-
-    Args:
-        image: (3, H, W) uint8 on any device. interpolation: bilinear or bicubic.
-
-    Returns:
-        (canvas height, canvas width, 3) uint8 on that device, a grey level or two from
-        `to_canvas`'s here and there: Pillow rounds between its passes.
-    """
-    width, height = grid.resized
-    resized = image
-    if (width, height) != (image.shape[2], image.shape[1]):
-        resized = F.interpolate(
-            image[None].float(), (height, width), mode=interpolation, antialias=True
-        )[0]
-        resized = resized.round_().clamp_(0, 255).to(torch.uint8)
-    if grid.canvas == grid.resized:
-        return resized.permute(1, 2, 0)
-    canvas = image.new_zeros((grid.canvas[1], grid.canvas[0], 3))
-    left, top = grid.offset
-    canvas[top : top + height, left : left + width] = resized.permute(1, 2, 0)
-    return canvas
-
-
-def upright(image: Tensor, orientation: int) -> Tensor:
-    """An image (..., H, W) turned as the value of its EXIF orientation, 1 to 8, asks for."""
-    if orientation in (5, 6, 7, 8):
-        image = image.transpose(-2, -1)
-    flips = {2: (-1,), 3: (-2, -1), 4: (-2,), 6: (-1,), 7: (-2, -1), 8: (-2,)}
-    return image.flip(flips.get(orientation, ())).contiguous()
-
-
 def to_batch(
-    canvases: Sequence[np.ndarray | Tensor],
+    canvases: Sequence[np.ndarray],
     mean: Sequence[float],
     std: Sequence[float],
     device: str | torch.device = "cpu",
 ) -> Tensor:
     """Stack canvases (H, W, 3) uint8 of one size to (B, 3, H, W) float32, normalised, on `device`.
 
-    canvases: all arrays, or all tensors that are on `device` already. mean, std: of each channel,
-    in [0, 1]. Padding is normalised like black pixels. Bytes go to a GPU as bytes, from pinned
-    memory, without waiting for it.
+    mean, std: of each channel, in [0, 1]. Padding is normalised like black pixels. Bytes go to
+    a GPU as bytes, from pinned memory, without waiting for it.
     """
+    stacked = torch.from_numpy(np.stack(canvases))
     device = torch.device(device)
-    arrays = [canvas for canvas in canvases if isinstance(canvas, np.ndarray)]
-    if arrays:
-        stacked = torch.from_numpy(np.stack(arrays))
-        if device.type == "cuda":
-            stacked = stacked.pin_memory()
-    else:
-        stacked = torch.stack([canvas for canvas in canvases if isinstance(canvas, Tensor)])
+    if device.type == "cuda":
+        stacked = stacked.pin_memory()
     pixels = stacked.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
     scale = torch.tensor([255.0 * s for s in std], device=device).view(1, 3, 1, 1)
     shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=device)

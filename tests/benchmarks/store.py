@@ -2,11 +2,11 @@
 
     python tests/benchmarks/store.py PHOTOS WORK --count 4096 --processes 0 8
 
-Cuts `count` pictures of 4:3, 500 pixels wide or --width, out of the photographs in PHOTOS, writes them to WORK as
-JPEG files, plans, and stores their descriptors with the tasks' own function, some partitions at
-a time as the runner has them: in threads, or in processes as Dask's workers are. Prefect itself
-is left out: it costs milliseconds a partition (tests/benchmarks/orchestration.py). Random weights
-unless --weights says otherwise.
+Cuts `count` pictures of 4:3, 500 pixels wide or --width, out of the photographs in PHOTOS, writes
+them to WORK as JPEG files, plans, and stores their descriptors with the tasks' own function, some
+partitions at a time as the runner has them: in threads, or in processes as Dask's workers are.
+Prefect itself is left out: it costs milliseconds a partition (tests/benchmarks/orchestration.py).
+Random weights unless --weights says otherwise.
 """
 
 import argparse
@@ -58,7 +58,6 @@ def main() -> None:
         size=224,
         fit="square",
         dtype=args.dtype,
-        decoder=args.decoder,
         device=args.device,
         partition_size=args.partition_size,
     )
@@ -160,7 +159,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stride", type=int, default=4)
     parser.add_argument("--dtype", default="int8")
     parser.add_argument("--width", type=int, default=500, help="of the pictures, in pixels")
-    parser.add_argument("--decoder", default="pillow")
     parser.add_argument("--partition-size", type=int, default=256)
     parser.add_argument("--at-once", type=int, default=4, help="partitions, in threads")
     parser.add_argument("--processes", type=int, nargs="+", default=[0], help="instead of threads")

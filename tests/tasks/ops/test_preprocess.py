@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
-from tasks.ops.kinds import Fit, Interpolation
+from tasks.ops.kinds import Interpolation
 from tasks.ops.patch_grid import PatchGrid, plan_grid
-from tasks.ops.preprocess import (
-    to_batch,
-    to_canvas,
-    to_canvas_on_device,
-    to_image_size,
-    upright,
-)
+from tasks.ops.preprocess import to_batch, to_canvas, to_image_size
 
 RNG = np.random.default_rng(5)
 
@@ -69,37 +62,6 @@ def test_resizing_is_antialiased_by_the_definition(
         expected.append(255 * weights[30] / weights.sum())
     np.testing.assert_allclose(row, np.clip(expected, 0, 255), atol=1.01)
     assert np.count_nonzero(expected) >= support
-
-
-@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("fit", ["short", "square", "pad", "native"])
-def test_resizing_on_a_device_differs_by_pillows_rounding(name: Interpolation, fit: Fit) -> None:
-    image = photo(75, 110)
-    grid = plan_grid(110, 75, patch=8, stride=(8, 8), size=40, fit=fit)
-    expected = to_canvas(image, grid, name)
-    planes = torch.from_numpy(image).permute(2, 0, 1).contiguous()
-    found = to_canvas_on_device(planes, grid, name).numpy()
-    assert found.dtype == np.uint8
-    # Pillow rounds between its two passes, half a level that the second may raise by a third; both
-    # round at the end.
-    np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=2)
-    assert np.abs(found.astype(int) - expected.astype(int)).mean() < 0.5
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_is_turned_as_pillow_turns_it(orientation: int) -> None:
-    image = Image.fromarray(photo(6, 9))
-    image.getexif()[0x0112] = orientation
-    expected = np.asarray(ImageOps.exif_transpose(image))
-    planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    np.testing.assert_array_equal(upright(planes, orientation).permute(1, 2, 0), expected)
-
-
-def test_batches_of_tensors_are_those_of_arrays() -> None:
-    canvases = [photo(8, 16), photo(8, 16)]
-    tensors = [torch.from_numpy(canvas) for canvas in canvases]
-    settings = ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
-    assert torch.equal(to_batch(tensors, *settings), to_batch(canvases, *settings))
 
 
 def test_batches_are_normalised_by_channel() -> None:
