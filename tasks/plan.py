@@ -85,6 +85,7 @@ def draft_extraction(
     store = expected_store(store_url, config)
     found = store.survey(images, retry_failures=config.retry_failures)
     changes = found.changes
+    _refuse_strangers(found, source, store_url, config)
     sized, unreadable = _probe(changes.todo, config, model_of(config).patch)
     partitions = plan_partitions(sized, found.index, store.config_digest, config.partition_size)
     return ExtractionPlan(
@@ -127,6 +128,39 @@ def _gone(found: Survey, source: str, store: str, config: ExtractConfig) -> tupl
             "--gone keep (both sources in one store) or --gone mark (the images did leave)."
         )
     return found.changes.gone
+
+
+def _refuse_strangers(found: Survey, source: str, store: str, config: ExtractConfig) -> None:
+    """Refuse to replace images by others of the same names, as frames of two videos have them.
+
+    A source that was moved has the same sizes at other URLs; where nothing of it is as it was
+    stored and most sizes differ as well, it is another one. Where two sources share a store
+    (``keep``) every image is one too many.
+    """
+    changed = found.changes.changed
+    strangers = [
+        (ref.name, stored.url)
+        for ref in changed
+        if (stored := found.index.images.get(ref.name)) is not None
+        and stored.bytes != ref.bytes
+        and _place(stored.url) != _place(ref.url)
+    ]
+    if not strangers or config.gone == "mark":
+        return
+    if config.gone == "guard" and (found.changes.unchanged or 2 * len(strangers) <= len(changed)):
+        return
+    name, url = strangers[0]
+    raise StoreMismatchError(
+        f"{store} holds other images under {len(strangers):,} of the names in {source}, e.g. "
+        f"{name} from {url}: they would be replaced. Extract what lies above both sources, so "
+        "that their names differ, or use another STORE. If the images moved and changed, say "
+        "--gone mark."
+    )
+
+
+def _place(url: str) -> str:
+    """The file that an image lies in, without its place in there."""
+    return url.partition("#")[0]
 
 
 def settle_precision(config: ExtractConfig, store_url: str) -> ExtractConfig:

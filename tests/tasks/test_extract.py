@@ -1,13 +1,16 @@
 """Extraction tasks without a flow: axes before anything is written, two writers at once."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from random_photos import write_photo
 
 from storage.descriptors import DescriptorStore
-from storage.errors import StorageError
+from storage.errors import StorageError, StoreMismatchError
 from storage.images import list_images
 from tasks import axes, extract
 from tasks.axes import fit_bases, keep_bases
@@ -84,3 +87,42 @@ def test_of_two_writers_of_a_partition_one_has_stored_it(
         "6 images stored, 0 were already",
         "nothing to do: 6 images are stored already",
     ]
+
+
+def stored(source: Path, url: str, gone: str = "guard") -> dict[str, bytes]:
+    """Extract a source, and what the store then holds."""
+    plan = extract.plan.fn(str(source), url, TINY.replace(gone=gone))
+    store = DescriptorStore.open(url)
+    for part in plan.partitions:
+        extract.write_partition(store, part, plan.config)
+    store.refresh()
+    return {name: store.read(name, raw=True).tobytes() for name in store.index()}
+
+
+def test_another_source_of_the_same_names_replaces_nothing_by_mistake(
+    pictures: Path, tmp_path: Path
+) -> None:
+    url, other = str(tmp_path / "store"), tmp_path / "other"
+    first = stored(pictures, url)
+    shutil.copytree(pictures, other)
+    for file in other.iterdir():
+        os.utime(file, (1, 1))
+    assert stored(other, url) == first  # moved, and all touched
+    for number, file in enumerate(sorted(other.iterdir())):
+        write_photo(file, seed=number)
+    changed = stored(other, url)  # other pictures at the same place: changed
+    assert changed.keys() == first.keys()
+    assert changed != first
+    for gone in ("guard", "keep"):
+        with pytest.raises(
+            StoreMismatchError, match=r"other images under 6 of the names .* 0\.png"
+        ):
+            stored(pictures, url, gone)
+    (other / "0.png").write_bytes((pictures / "0.png").read_bytes())
+    stored(other, url)
+    # One that is as it was stored, wherever it lies, shows that it is the source, but a second
+    # source that is to be kept beside it must have names of its own.
+    os.utime(pictures / "0.png", ns=((other / "0.png").stat().st_mtime_ns,) * 2)
+    with pytest.raises(StoreMismatchError, match="under 5 of the names"):
+        stored(pictures, url, "keep")
+    assert stored(pictures, url) == first
