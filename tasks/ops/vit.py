@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from timm.layers import PatchEmbed
-from timm.models.eva import EvaBlock
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from tasks.ops.kinds import FacetRequest, PositionResize
+from tasks.ops.timm_parts import Block, EvaBlock, PatchEmbed
 from tasks.ops.vit_attention import (
     PARTS,
     SUPPORTED,

@@ -9,13 +9,11 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import torch
-from timm.layers import AttentionRope, apply_rot_embed_cat
-from timm.layers.attention import Attention
-from timm.models.eva import EvaAttention
 from torch import Tensor
 from torch.nn import functional as F
 
 from tasks.ops.attention import attention
+from tasks.ops.timm_parts import Attention, AttentionRope, EvaAttention, apply_rot_embed_cat
 from tasks.ops.vit_embed import Vit
 
 Part = Literal["query", "key", "value"]

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from timm.models.eva import EvaBlock
 from torch import Tensor
 
+from tasks.ops.timm_parts import EvaBlock
 from tasks.ops.vit_attention import Part, Projections, attend, project
 from tasks.ops.vit_embed import Vit
 

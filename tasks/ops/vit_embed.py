@@ -6,11 +6,11 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
-from timm.layers import RotaryEmbeddingCat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.ops.kinds import PositionResize
+from tasks.ops.timm_parts import RotaryEmbeddingCat
 
 # Resizing takes a GPU as long as a twentieth of a batch: a model's last grids are kept.
 _KEPT = 16

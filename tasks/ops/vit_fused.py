@@ -11,14 +11,12 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
-from timm.layers import LayerScale, Mlp
-from timm.layers.attention import Attention
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.ops import hopper
 from tasks.ops.attention import attention
+from tasks.ops.timm_parts import Attention, Block, LayerScale, Mlp
 from tasks.ops.vit_attention import Part, Projections, project, split_heads
 from tasks.ops.vit_embed import Vit
 
