@@ -8,6 +8,7 @@ from storage.descriptors import DescriptorStore
 from storage.gc import GcReport, gc
 from storage.verify import VerifyReport, verify
 from tasks.faults import STORAGE_RETRIES
+from tasks.summary import counted
 
 _SHOWN = 50
 
@@ -39,9 +40,10 @@ def verify_markdown(store: str, report: VerifyReport) -> str:
     """The report as a page."""
     lines = [
         f"# verify `{store}`",
-        f"{report.images} images in {report.partitions} partitions agree with their digests "
-        f"({report.bytes / 1e6:.1f} MB); {len(report.problems)} problems, "
-        f"{report.uncommitted} attempts without a commit.",
+        f"{counted(report.images, 'image')} in {counted(report.partitions, 'partition')} "
+        f"{'agrees' if report.images == 1 else 'agree'} with the digests committed "
+        f"({report.bytes / 1e6:.1f} MB); {counted(len(report.problems), 'problem')}, "
+        f"{counted(report.uncommitted, 'attempt')} without a commit.",
         "",
     ]
     lines += [
