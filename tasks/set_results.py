@@ -160,7 +160,8 @@ def write_each(
             continue
         units = model.read(opened, image, config)
         foreground = model.decide(units)
-        if model.unlike(image.cls, config):
+        alone = model.unlike(image.cls, config)
+        if alone:
             foreground = np.zeros_like(foreground)
             warnings.append(f"{image.name} is unlike the set and was left out; its mask is empty")
         soft = to_image_size(foreground, image.grid)
@@ -168,5 +169,7 @@ def write_each(
         record = write(Decided(member, image, picture, units, soft, mask))
         advance()
         if record is not None:
-            records.append(record)
+            empty = "unlike the set, left out: its mask is empty" if alone else "its mask is empty"
+            noted = record.warnings if mask.any() else (*record.warnings, empty)
+            records.append(replace(record, warnings=noted))
     return Written(tuple(records), tuple(missing), tuple(warnings))

@@ -17,7 +17,7 @@ from tasks.config import CosegmentConfig
 from tasks.foreground import cosegment as foreground_of
 from tasks.foreground import learn_stored
 from tasks.ops.preprocess import to_image_size
-from tasks.report_records import read_missing
+from tasks.report_records import read_missing, read_record
 from tasks.stored import read_descriptors
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -163,6 +163,9 @@ def test_pictures_of_one_colour(tmp_path: Path, colour: int) -> None:
     first, *others = found.values()
     for mask in others:
         np.testing.assert_array_equal(mask, first)
+    noted = () if first.any() else ("its mask is empty",)
+    page = read_record(f"{tmp_path}/out/flat/set.json")
+    assert [image.warnings for image in page.images] == [noted] * 3
 
 
 def test_a_set_of_one_picture(tmp_path: Path) -> None:
