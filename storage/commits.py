@@ -79,7 +79,13 @@ def while_files_vanish(load: Callable[[], Value]) -> Value:
             return load()
         except FileNotFoundError:
             continue
-    return load()
+    try:
+        return load()
+    except FileNotFoundError as error:
+        raise StoreCorruptError(
+            f"a file of the store's index is missing ({error}). `patchflow verify --repair` sets "
+            "that index aside; it is made again from the commits."
+        ) from error
 
 
 def _unknown(url: str, known: StoreIndex) -> list[str]:

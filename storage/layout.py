@@ -177,8 +177,8 @@ class Commit:
         content = unseal(data, file)
         # Optional, since the first stores were written without it.
         seconds = content.pop("seconds", 0.0) if isinstance(content, dict) else 0.0
+        check_format(content, file)
         raw = decode_object(content, names, file)
-        check_format(raw["format"], file)
         return cls(
             id=typed(raw, "id", str, file),
             attempt=typed(raw, "attempt", str, file),
@@ -205,19 +205,19 @@ def decode_store_info(data: bytes, file: str) -> StoreInfo:
             f"{file}: cut off or not JSON. It says what all images were made with, and nothing "
             "else does: restore it from a backup, or extract into a new store."
         ) from error
+    check_format(content, file)
     raw = decode_object(content, _names(StoreInfo), file)
-    check_format(raw["format"], file)
     for name in ("config", "weights", "versions"):
         typed(raw, name, dict, file)
     return StoreInfo(**raw)
 
 
-def check_format(value: object, file: str) -> None:
-    """Refuse files of a later program."""
-    if value != FORMAT:
+def check_format(content: object, file: str) -> None:
+    """Refuse a file of a later program, before its other fields are looked at."""
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
         raise StoreCorruptError(
-            f"{file}: format {value!r}, this program reads {FORMAT}. Use the version of "
-            "patchflow that wrote the store, or a newer one."
+            f"{file}: format {content['format']!r}, this program reads {FORMAT}. Use the version "
+            "of patchflow that wrote the store, or a newer one."
         )
 
 

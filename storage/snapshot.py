@@ -124,8 +124,9 @@ def load_newest(url: str) -> Snapshot | None:
 def load_root(url: str, generation: int) -> Snapshot:
     """The root of one generation."""
     file = root_file(url, generation)
-    raw = decode_object(unseal(read_bytes(file), file), _FIELDS, file)
-    check_format(raw["format"], file)
+    content = unseal(read_bytes(file), file)
+    check_format(content, file)
+    raw = decode_object(content, _FIELDS, file)
     kinds = [decode_arrays(kind, file) for kind in raw["kinds"]]
     rows = decode_columns(PartitionRow, raw["partitions"], f"{file}, partitions")
     partitions = {

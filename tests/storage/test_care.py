@@ -303,6 +303,24 @@ def test_a_damaged_index_is_named_and_made_again(place: str) -> None:
     expect(DescriptorStore.open(place), FIRST)
 
 
+def test_an_index_without_its_buckets_is_named_and_made_again(place: str) -> None:
+    store = make(place)
+    run(store, FIRST)
+    compact(store, size=2)
+    (folder,) = list_folder(join(place, "index"), "directory")
+    remove(join(place, "index", folder))
+    reads: list[Callable[[], object]] = [
+        DescriptorStore.open(place).index,
+        lambda: DescriptorStore.open(place).find("00.jpg"),
+        lambda: DescriptorStore.open(place).survey(listing(FIRST)),
+    ]
+    for read in reads:
+        with pytest.raises(StoreCorruptError, match=r"index is missing .*verify --repair"):
+            read()
+    assert verify(store, repair=True).repaired
+    expect(DescriptorStore.open(place), FIRST)
+
+
 def test_axes_that_no_image_uses_are_looked_at_too(place: str) -> None:
     store = make(place)
     run(store, FIRST)

@@ -106,6 +106,8 @@ def test_store_info_survives_its_file_and_is_strict() -> None:
     assert decode_store_info(encode_store_info(info), "store.json") == info
     with pytest.raises(StoreCorruptError, match=r"store\.json: field 'config' should be a dict"):
         decode_store_info(b'{"format":1,"config":3,"weights":{},"versions":{}}', "store.json")
+    with pytest.raises(StoreCorruptError, match="format 2, this program reads 1"):
+        decode_store_info(b'{"format":2,"fields of its own":{}}', "store.json")
 
 
 def test_digests_tell_apart_how_parts_are_split() -> None:
