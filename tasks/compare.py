@@ -93,7 +93,8 @@ def read_metrics(url: str) -> dict[str, Any]:
     url = url if url.endswith(".json") else join(url, "metrics.json")
     content = read_json(url)
     wanted = {"schema", "benchmark", "preset", "scores", "items", "settings", "weights"}
-    if not isinstance(content, dict) or not wanted <= content.keys():
+    sound = isinstance(content, dict) and wanted <= content.keys()
+    if not sound or not isinstance(content["schema"], int):
         raise ValueError(f"{url}: expected the metrics.json of `patchflow evaluate`")
     if content["schema"] > SCHEMA:
         raise ValueError(
@@ -113,13 +114,14 @@ def _paired(
     found = {}
     for name, how in sides[0].explained.items():
         other = sides[1].explained.get(name)
-        if other is None or other.kind != how.kind:
+        common = [kind for kind in how.kinds if other is not None and kind in other.kinds]
+        if other is None or not common:
             continue
         values = [s.column(e) for s, e in zip(sides, (how, other), strict=True)]
-        before, after = (float(statistic(v, how.kind)[0]) for v in values)
+        before, after = (float(statistic(v, common[0])[0]) for v in values)
         if np.isnan(before) or np.isnan(after):
             continue
-        draws = resample(values[1], how.kind) - resample(values[0], how.kind)
+        draws = resample(values[1], common[0]) - resample(values[0], common[0])
         low, high = percentile_interval(draws)[:, 0].tolist()
         numbers = name, before, after, after - before, low, high
         found[name] = _judged(Difference(*numbers, by="paired"), len(shared))

@@ -73,10 +73,12 @@ def mean_scores(items: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A score as a mean of its items. column: of `Samples.values`. kind: of mean."""
+    """A score as a mean of its items. column: of `Samples.values`. kinds: of mean, those that
+    come to it: where all categories have equally many items, several do.
+    """
 
     column: int
-    kind: Kind
+    kinds: tuple[Kind, ...]
 
 
 def samples_of(content: Mapping[str, Any], items: Sequence[str]) -> tuple[list[str], Samples]:
@@ -106,10 +108,9 @@ def explain(
         if not stems:
             continue
         column = names.index(max(stems, key=len))
-        for kind in KINDS:
-            if abs(means[kind][column] - value) < 1e-9:
-                found[name] = Explained(column, kind)
-                break
+        kinds = tuple(kind for kind in KINDS if abs(means[kind][column] - value) < 1e-9)
+        if kinds:
+            found[name] = Explained(column, kinds)
     return found
 
 
@@ -121,9 +122,9 @@ def bootstrap_intervals(content: Mapping[str, Any]) -> dict[str, list[float]]:
     explained = explain(content["scores"], names, samples)
     spans = {
         kind: percentile_interval(resample(samples, kind))
-        for kind in {e.kind for e in explained.values()}
+        for kind in {e.kinds[0] for e in explained.values()}
     }
-    return {name: spans[e.kind][:, e.column].tolist() for name, e in explained.items()}
+    return {name: spans[e.kinds[0]][:, e.column].tolist() for name, e in explained.items()}
 
 
 def write_scores(

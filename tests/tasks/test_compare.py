@@ -66,6 +66,28 @@ def test_only_shared_items_are_paired(tmp_path: Path) -> None:
     assert by_name(found).difference == pytest.approx(0.1)
 
 
+def test_a_part_with_equally_many_of_each_category_is_paired_with_the_whole(tmp_path: Path) -> None:
+    """Of the part, means over categories and over items are one; of the whole they are two."""
+    uneven = dict(list(zip(ITEMS, NOISE, strict=True))[:50])
+    first = record(tmp_path / "a", uneven)
+    part = [*ITEMS[:10], *ITEMS[30:40]]
+    second = record(tmp_path / "b", {item: uneven[item] + 0.1 for item in part})
+    difference = by_name(compare_metrics(first, second))
+    assert (difference.by, difference.beyond_noise) == ("paired", True)
+    assert difference.difference == pytest.approx(0.1)
+
+
+def test_an_older_schema_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
+    """Version 1 had no groups, so that a mean over categories is no mean of its items."""
+    url = record(tmp_path / "a", dict(list(zip(ITEMS, NOISE, strict=True))[:50]))
+    later = {"groups", "sizes", "measures", "published"}
+    old = {k: v for k, v in read_metrics(url).items() if k not in later} | {"schema": 1}
+    found = compare_metrics(write_json(str(tmp_path / "old.json"), old), url)
+    assert found.shared == 50
+    assert (by_name(found).by, by_name(found).beyond_noise) == ("intervals", False)
+    assert found.settings == {}
+
+
 def test_a_handful_of_items_proves_nothing(tmp_path: Path) -> None:
     few = dict(zip(ITEMS[26:35], NOISE, strict=False))
     first = record(tmp_path / "a", few)
@@ -92,6 +114,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare_metrics(url, other)
     with pytest.raises(ValueError, match=r"expected the metrics\.json of `patchflow evaluate`"):
         read_metrics(write_json(str(tmp_path / "x.json"), {"scores": {}}))
+    with pytest.raises(ValueError, match=r"expected the metrics\.json of `patchflow evaluate`"):
+        read_metrics(write_json(str(tmp_path / "z.json"), content | {"schema": "2"}))
     with pytest.raises(ValueError, match="version 99 of the schema is later than 2"):
         read_metrics(write_json(str(tmp_path / "y.json"), content | {"schema": 99}))
     with pytest.raises(FileNotFoundError):
