@@ -73,8 +73,8 @@ def load(
     """
     loader, basis, layout = LOADERS[benchmark]
     try:
-        pairs = list(loader(root))
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+        pairs = [_sound(pair) for pair in loader(root)]
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, csv.Error) as error:
         if isinstance(error, LayoutError):
             raise
         raise LayoutError(
@@ -182,6 +182,20 @@ def ap10k(root: str) -> Iterator[KeypointPair]:
                 target_xy=_points(there[seen, :2], _ZERO),
                 basis=box_basis((left, top, left + width, top + height)),
             )
+
+
+def _sound(pair: KeypointPair) -> KeypointPair:
+    """The pair, if a transfer of its keypoints can be scored.
+
+    Raises:
+        ValueError: no keypoints, coordinates that are no numbers, or a basis without length.
+    """
+    points = np.array([pair.source_xy, pair.target_xy], dtype=np.float64)
+    if not points.size or not np.isfinite(points).all():
+        raise ValueError(f"pair {pair.name} has no keypoints, or some that are no numbers")
+    if pair.basis is not None and not 0 < pair.basis < np.inf:
+        raise ValueError(f"the threshold's basis of pair {pair.name} is {pair.basis:g} pixels")
+    return pair
 
 
 def _points(values: Any, shift: float) -> tuple[Point, ...]:

@@ -143,6 +143,18 @@ def test_a_missing_image_a_missing_table_and_a_malformed_one_are_named(tmp_path:
     (root / "test_pairs.csv").write_text("imageA,imageB,XA1\nx/a.png,x/b.png,1\n")
     with pytest.raises(LayoutError, match="annotation of pf-willow is malformed"):
         load("pf-willow", root)
+    header = "imageA,imageB,XA1,XA2,YA1,YA2,XB1,XB2,YB1,YB2\n"
+    row = "x/a.png,x/b.png,1,2,3,4,{},6,7,{}\n"
+    for cells, message in (
+        (("nan", "8"), "pair 0000 has no keypoints, or some that are no numbers"),
+        (("6", "7"), "basis of pair 0000 is 0 pixels"),
+    ):
+        (root / "test_pairs.csv").write_text(header + row.format(*cells))
+        with pytest.raises(LayoutError, match=message):
+            load("pf-willow", root)
+    (root / "test_pairs.csv").write_text("imageA,imageB\n" + "x" * 200_000)
+    with pytest.raises(LayoutError, match=r"pf-willow is malformed \(Error: field"):
+        load("pf-willow", root)
     root = spair(tmp_path / "two")
     (root / "PairAnnotation" / "test" / "bad.json").write_text('{"category": ')
     with pytest.raises(LayoutError, match="annotation of spair71k is malformed"):
