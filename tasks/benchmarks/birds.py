@@ -78,10 +78,13 @@ def load(root: str, classes: Sequence[str] = (), limit: int | None = None) -> Bi
         for row in _rows(root, "bounding_boxes.txt", 5)
     }
     seen: dict[str, dict[int, tuple[float, float]]] = {}
+    landmarks = [" ".join(row[1:]) for row in _rows(root, "parts/parts.txt")]
     for image, part, x, y, visible in _rows(root, "parts/part_locs.txt", 5):
         if visible == "1":
-            at = _numbers((x, y), "parts/part_locs.txt")
-            seen.setdefault(image, {})[int(part) - 1] = (at[0], at[1])
+            number, *at = _numbers((part, x, y), "parts/part_locs.txt")
+            if number not in range(1, len(landmarks) + 1):
+                raise LayoutError(f"{root}: parts/part_locs.txt: no part {part} in parts/parts.txt")
+            seen.setdefault(image, {})[int(number) - 1] = (at[0], at[1])
     kept: dict[str, list[Bird]] = {name: [] for name in sorted(chosen)}
     for image, name in _rows(root, "images.txt", 2):
         try:
@@ -92,12 +95,14 @@ def load(root: str, classes: Sequence[str] = (), limit: int | None = None) -> Bi
             ) from error
         if category in kept and len(kept[category]) < (limit or 10**9):
             left, top, width, height = box
+            if width <= 0 or height <= 0:
+                raise LayoutError(f"{root}: bounding_boxes.txt: the box of image {image} is empty")
             bird = Bird(name, category, flag, (left, top, width, height), seen.get(image, {}))
             kept[category].append(bird)
     found = BirdBenchmark(
         join(root, "images"),
         tuple(bird for birds in kept.values() for bird in birds),
-        tuple(" ".join(row[1:]) for row in _rows(root, "parts/parts.txt")),
+        tuple(landmarks),
     )
     require(root, (join(found.images, name) for name in found.names), LAYOUT)
     if not any(bird.landmarks and not bird.train for bird in found.birds):

@@ -120,6 +120,16 @@ def test_missing_and_malformed_files_are_named(tmp_path: Path) -> None:
     boxes.write_text(good.replace("1 0.0 0.0", "1 left 0.0"))
     with pytest.raises(LayoutError, match=r"bounding_boxes\.txt: expected numbers, got 'left 0\.0"):
         found(root)
+    boxes.write_text(good.replace("1 0.0 0.0 20.0", "1 0.0 0.0 0.0"))
+    with pytest.raises(LayoutError, match=r"bounding_boxes\.txt: the box of image 1 is empty"):
+        found(root)
+    locations = root / "parts" / "part_locs.txt"
+    seen = locations.read_text()
+    for part in ("3", "0", "1.5"):
+        locations.write_text(seen.replace("1 1 4.0", f"1 {part} 4.0"))
+        with pytest.raises(LayoutError, match=f"part_locs.txt: no part {part} in parts/parts.txt"):
+            found(root)
+    locations.write_text(seen)
     boxes.write_text("\n".join(good.splitlines()[1:]))
     with pytest.raises(
         LayoutError, match=r"image 1 \(001\.Albatross/bird_1\.jpg\) is not in every"
