@@ -16,9 +16,10 @@ over all; means over frames and then over scenes.
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from zipfile import BadZipFile
 
 import numpy as np
 from prefect import task
@@ -100,8 +101,9 @@ def score(
     items: dict[str, dict[str, float]] = {}
     by_scene: dict[str, dict[str, float]] = {}
     decibels: list[dict[str, float]] = []
+    stems = _stems(benchmark.names)
     for scene, names in benchmark.frames.items():
-        masks = {name: _masks(benchmark, out, name) for name in names}
+        masks = {n: _masks(benchmark.truths[n], _found(out, n, stems[n])) for n in names}
         items |= {f"{scene}/{PurePosixPath(n).name}": _overlap(*masks[n]) for n in names}
         by_scene[scene] = mean_scores([_overlap(*pair) for pair in masks.values()])
         if renderings is not None:
@@ -130,18 +132,30 @@ def _frames(metadata: str, layout: str) -> list[str]:
     return ["/".join(path.parts[-2:]) for path in paths]
 
 
-def _masks(benchmark: MotionBenchmark, out: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Found and true mask (H, W) bool of a frame, in the frame's size."""
-    folder = str(PurePosixPath(name).parent)
-    stems = result_stems(n for n in benchmark.names if n.startswith(f"{folder}/"))
-    url = benchmark.truths[name]
+def _stems(names: Iterable[str]) -> dict[str, str]:
+    """Image name to the stem of its mask, which is unique among the frames of its folder."""
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    return {n: stem for members in folders.values() for n, stem in result_stems(members).items()}
+
+
+def _found(out: str, name: str, stem: str) -> str:
+    return join(out, str(PurePosixPath(name).parent), "masks", f"{stem}.png")
+
+
+def _masks(url: str, found: str) -> tuple[np.ndarray, np.ndarray]:
+    """Found and true mask (H, W) bool of a frame, in the frame's size.
+
+    Args:
+        url: of the true one. found: URL of the other, empty where there is none.
+    """
     try:
         truth = np.load(io.BytesIO(read_bytes(url)), allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError, BadZipFile) as error:
         raise LayoutError(f"{url}: no array of numpy ({error})") from error
-    if truth.ndim != 2:
-        raise LayoutError(f"{url}: expected a mask (H, W), got {truth.shape}")
-    found = join(out, folder, "masks", f"{stems[name]}.png")
+    if np.ndim(truth) != 2:
+        raise LayoutError(f"{url}: expected a mask (H, W), got {np.shape(truth)}")
     mask = read_mask(found) if exists(found) else np.zeros(truth.shape, dtype=bool)
     return mask, _resized(truth > 0, mask.shape)
 

@@ -123,6 +123,13 @@ def test_missing_and_malformed_files_are_named(tmp_path: Path) -> None:
     mask.write_bytes(b"no array")
     with pytest.raises(LayoutError, match=r"00001\.npy: no array of numpy"):
         score.fn(found(root), str(tmp_path / "out"), None, WEIGHTS)
+    mask.write_bytes(b"")
+    with pytest.raises(LayoutError, match=r"00001\.npy: no array of numpy"):
+        score.fn(found(root), str(tmp_path / "out"), None, WEIGHTS)
+    np.savez(mask.with_suffix(".npz"), a=np.zeros((2, 2)))
+    mask.with_suffix(".npz").rename(mask)
+    with pytest.raises(LayoutError, match=r"00001\.npy: expected a mask \(H, W\), got"):
+        score.fn(found(root), str(tmp_path / "out"), None, WEIGHTS)
     np.save(mask, np.zeros(3))
     with pytest.raises(LayoutError, match=r"expected a mask \(H, W\), got \(3,\)"):
         score.fn(found(root), str(tmp_path / "out"), None, WEIGHTS)
