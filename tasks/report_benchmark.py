@@ -15,6 +15,7 @@ from tasks.report_records import (
     read_record,
 )
 
+_LOWER = ("_error", "_decay")  # scores of which less is better end like this
 _CASES = 4  # of each kind, or fewer where there are not enough items
 _SHOWN = {"scores", "by_category", "items", "intervals", "notes", "settings"}
 _LEFT_OUT = frozenset(_SHOWN | {"groups", "sizes", "measures", "published"})
@@ -74,7 +75,8 @@ def extreme_cases(
 
     Fewer where that many would overlap; nothing of less than three items.
     """
-    known = sorted((value[score], name) for name, value in items.items() if score in value)
+    sign = -1 if score.endswith(_LOWER) else 1
+    known = sorted((sign * value[score], name) for name, value in items.items() if score in value)
     names = [name for _, name in known]
     count = min(_CASES, len(names) // 3)
     if not count:

@@ -60,6 +60,9 @@ def test_cases_are_the_ends_and_the_middle() -> None:
     ]
     assert extreme_cases(dict(list(ITEMS.items())[:2]), "jaccard") == {}
     assert extreme_cases(ITEMS, "pck") == {}
+    errors = {name: {"landmark_error": value["jaccard"]} for name, value in ITEMS.items()}
+    turned = extreme_cases(errors, "landmark_error")
+    assert (turned["worst"], turned["best"]) == (cases["best"], cases["worst"])
 
 
 def test_the_score_with_the_most_values_chooses_the_cases() -> None:
