@@ -1,6 +1,8 @@
 """Where a video's descriptors come from: its frames themselves, or a store."""
 
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +25,7 @@ from tasks.stored import stored_grid
 from tasks.video_config import PropagateConfig
 
 _COMPUTE = threading.Lock()  # one forward pass at a time, as in `tasks.describe`
+_TOGETHER = 4  # frames of a pass on a GPU, which one alone keeps waiting for its launches
 
 # What a store decides where descriptors are read from it.
 _OF_STORE = (
@@ -32,13 +35,17 @@ _OF_STORE = (
 
 
 class Describer(Protocol):
-    """Gives the descriptors of one clip's frames, all on one grid."""
+    """Gives the descriptors of one clip's frames, all on one grid.
+
+    together: how many frames are best given at once.
+    """
 
     grid: PatchGrid
     device: str
+    together: int
 
-    def __call__(self, frame: Frame) -> Tensor:
-        """(rows, cols, D) float32 on `device`: each facet of unit length, joined."""
+    def __call__(self, frames: Sequence[Frame]) -> Tensor:
+        """(B, rows, cols, D) float32 on `device`: each facet of unit length, joined."""
         ...
 
 
@@ -50,12 +57,16 @@ class Extractor:
         self.model = model_of(config)
         self.grid = grid_of(config, self.model.patch, width, height)
         self.device = self.model.device
+        self.together = _TOGETHER if self.device.startswith("cuda") else 1
+        self._resizing = ThreadPoolExecutor(self.together)
 
-    def __call__(self, frame: Frame) -> Tensor:
+    def __call__(self, frames: Sequence[Frame]) -> Tensor:
         """See `Describer`."""
         config, model = self.config, self.model
-        canvas = to_canvas(pixels_of(frame), self.grid, config.interpolation)
-        batch = to_batch([canvas], model.mean, model.std, model.device)
+        canvases = self._resizing.map(
+            lambda f: to_canvas(pixels_of(f), self.grid, config.interpolation), frames
+        )
+        batch = to_batch(list(canvases), model.mean, model.std, model.device)
         batch = batch.to(getattr(torch, model.precision))
         requests = list(config.arrays.values())
         how = config.resolved_position_resize
@@ -79,7 +90,7 @@ class Extractor:
                     position_resize=how,
                     attended=config.attended,
                 ).facets
-            return _joined([facets[request][0].float() for request in requests])
+            return _joined([facets[request].float() for request in requests])
 
 
 class StoredDescriptors:
@@ -89,6 +100,7 @@ class StoredDescriptors:
         self._store = open_store(config)
         self._arrays = list(config.arrays)
         self.device = resolve_device(config.device)
+        self.together = 1
         by_url = {image.url: image for image in self._store.index().images.values()}
         self._refs = clip.images or tuple(list_images(clip.url))
         self._by_url: dict[str, StoredImage] = by_url
@@ -97,8 +109,11 @@ class StoredDescriptors:
             raise StorageError(self._absent(clip.url))
         self.grid = stored_grid(self._store.info.config, first._replace(width=width, height=height))
 
-    def __call__(self, frame: Frame) -> Tensor:
-        """See `Describer`; StorageError where the store lacks the frame as it is now."""
+    def __call__(self, frames: Sequence[Frame]) -> Tensor:
+        """See `Describer`; StorageError where the store lacks a frame as it is now."""
+        return torch.stack([self._read(frame) for frame in frames])
+
+    def _read(self, frame: Frame) -> Tensor:
         ref = self._refs[frame.index] if frame.index < len(self._refs) else None
         image = None if ref is None else self._by_url.get(ref.url)
         if ref is None or image is None or image.version != ref.version:

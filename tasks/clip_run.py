@@ -21,7 +21,7 @@ from tasks.propagator import FrameMask, Propagator
 from tasks.video_config import PropagateConfig
 
 _CHUNK = 64  # frames in memory while a video is read backwards
-_DEPTH = 2  # frames that are read, and as many that are described, ahead
+_DEPTH = 2  # passes whose frames are read, and as many that are described, ahead
 
 Sink = Callable[[Frame, FrameMask], None]
 Missing = list[tuple[str, str]]
@@ -73,8 +73,9 @@ def _go(
     height, width = pixels_of(first).shape[:2]
     check_shape(given, width, height)
     way = Propagator(config, describer_of(config, clip, first), given.numbers)
-    read = ahead(chain([first], frames), _DEPTH)
-    described = ahead(((frame, way.describe(frame)) for frame in read), _DEPTH)
+    depth = _DEPTH * way.describer.together
+    read = ahead(chain([first], frames), depth)
+    described = ahead(_described(way, read), depth)
     with closing(described), Behind(partial(_note, state), _threads()) as behind:
         for frame, descriptors in described:
             mask = given.by_frame.get(frame.index)
@@ -97,6 +98,12 @@ def _go(
                 behind.drain()
                 _save(way, state, folder)
         behind.drain()
+
+
+def _described(way: Propagator, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Tensor]]:
+    """Each frame with its descriptors."""
+    while some := list(islice(frames, way.describer.together)):
+        yield from zip(some, way.describe(some), strict=True)
 
 
 def _threads() -> int:

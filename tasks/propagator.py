@@ -1,5 +1,6 @@
 """One video's state: describe a frame, carry the labels on, decide the mask."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from storage.videos import Frame
 from tasks.clip_descriptors import Describer
+from tasks.ops import mask_decisions
 from tasks.ops.label_memory import LabelMemory, Remembered
 from tasks.ops.label_propagation import plan_windows, propagate_labels
 from tasks.ops.label_tiles import TileLayout, cut_tiles, lay_tiles, reduce_labels
@@ -38,7 +40,7 @@ class FrameMask(NamedTuple):
 class Propagator:
     """Carries the masks of `numbers` through the frames of one video, in either direction.
 
-    A frame is described (`describe`), then its labels are given or carried on (`give`,
+    Frames are described (`describe`), then a frame's labels are given or carried on (`give`,
     `follow`), then its mask is decided (`decide`). Each of the three may run in a thread of its
     own, each on one frame after the other; only the middle one waits for the frame before.
     """
@@ -66,13 +68,16 @@ class Propagator:
         self.axes: Tensor | None = None
         self.memory = LabelMemory(config.recent)
 
-    def describe(self, frame: Frame) -> Tensor:
-        """(rows, cols, D) unit descriptors of a frame: float32, on a GPU float16."""
-        joined = self.describer(frame)
+    def describe(self, frames: Sequence[Frame]) -> Tensor:
+        """(B, rows, cols, D) unit descriptors of frames: float32, on a GPU float16.
+
+        The first frame of the first call gives the axes that all are reduced to.
+        """
+        joined = self.describer(frames)
         if self.config.channels is None:
             return self._unit(joined)
         if self.axes is None:
-            sample = joined.flatten(0, 1).cpu().numpy()
+            sample = joined[0].flatten(0, 1).cpu().numpy()
             count = min(self.config.channels, *sample.shape)
             self.axes = torch.from_numpy(fit_axes(sample, count).axes.copy()).to(joined.device)
         return self._unit(joined @ self.axes)
@@ -105,13 +110,27 @@ class Propagator:
         """The mask of a frame (H, W, 3) uint8 from its labels."""
         height, width = frame.shape[:2]
         plain = self.config.labels == "patch"
-        raster = lay_tiles(tiles, self.layout).cpu().numpy()
-        soft = refine_labels(frame, to_frame(raster, width, height), self.config.refinement)
+        raster = lay_tiles(tiles, self.layout)
+        if raster.is_cuda:
+            return self._decide_on_device(torch.tensor(frame, device=raster.device), raster)
+        soft = to_frame(raster.numpy(), width, height)
+        soft = refine_labels(frame, soft, self.config.refinement)
         decided = decide_by_range if plain else decide_by_area
         labels = decided(soft, self.numbers)
         inside = labels > 0
         sure = float(soft[1:].max(axis=0)[inside].mean()) if inside.any() else 0.0
         return FrameMask(labels, self._areas(labels), sure)
+
+    def _decide_on_device(self, frame: Tensor, raster: Tensor) -> FrameMask:
+        found = mask_decisions.decide(
+            frame,
+            raster,
+            self.numbers,
+            method=self.config.refinement,
+            by_area=self.config.labels != "patch",
+        )
+        numbers = torch.cat([found.areas, found.confidence[None]]).tolist()
+        return FrameMask(found.labels.cpu().numpy(), tuple(numbers[:-1]), numbers[-1])
 
     def known(self, labels: np.ndarray) -> FrameMask:
         """What a frame with a given mask comes to."""

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-_SURE = 1e-3  # no pixel is more certain than this, so that colours may overrule it
-_COLOUR_NOISE = 0.05  # standard deviation, of [0, 1], that any colour is allowed
+SURE = 1e-3  # no pixel is more certain than this, so that colours may overrule it
+COLOUR_NOISE = 0.05  # standard deviation, of [0, 1], that any colour is allowed
 
 
 def follow_colours(
@@ -23,7 +23,7 @@ def follow_colours(
     Returns:
         (H, W) float32 in [0, 1].
     """
-    certain = np.clip(soft, _SURE, 1 - _SURE)
+    certain = np.clip(soft, SURE, 1 - SURE)
     fits = [_fit(image, weights, radius) for weights in (certain, 1 - certain)]
     odds = np.log(certain / (1 - certain)) + strength * (fits[0] - fits[1])
     result: np.ndarray = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
@@ -35,7 +35,7 @@ def _fit(image: np.ndarray, weights: np.ndarray, radius: int) -> np.ndarray:
     total = _mean(weights, radius)[..., None] + 1e-4
     mean = _mean(image * weights[..., None], radius) / total
     square = _mean(image**2 * weights[..., None], radius) / total
-    variance = np.maximum(square - mean**2, 0) + _COLOUR_NOISE**2
+    variance = np.maximum(square - mean**2, 0) + COLOUR_NOISE**2
     result: np.ndarray = -0.5 * ((image - mean) ** 2 / variance + np.log(variance)).sum(axis=-1)
     return result
 

@@ -4,7 +4,8 @@ DINO (Caron et al. 2021, appendix; after Jabri et al. 2020): a patch of the new 
 labels of its most similar patches among all context frames, weighted by a softmax of the
 cosines. Only patches within `radius` of its own position are looked at, and only those
 similarities are computed, tile by tile: memory does not depend on the number of frames, and
-the full N x N affinity never exists.
+the full N x N affinity never exists. In half precision on a GPU one kernel does it
+(`label_nearest.py`).
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tasks.ops import label_nearest
 from tasks.ops.kinds import NEIGHBOURHOODS, Neighbourhood
 
 _GROUP = 16  # patches whose maximum stands for them in the first selection
@@ -38,6 +40,8 @@ class WindowPlan:
 
     rows: int
     cols: int
+    reach: tuple[int, int]
+    circle: bool
     tiles: tuple[_Tile, ...]
 
 
@@ -82,7 +86,7 @@ def plan_windows(
         for top in range(0, rows, tile)
         for left in range(0, cols, tile)
     )
-    return WindowPlan(rows, cols, tiles)
+    return WindowPlan(rows, cols, reach, neighbourhood == "circle", tiles)
 
 
 def _plan_tile(
@@ -141,6 +145,12 @@ def propagate_labels(
         ValueError: no context, shapes that do not fit the plan, top_k < 1, temperature <= 0.
     """
     _check(query, context, labels, plan, top_k, temperature)
+    if label_nearest.fits(query, top_k):
+        best, places = label_nearest.nearest(
+            query, context, plan.reach, circle=plan.circle, top_k=top_k
+        )
+        mixed = _mix(best, torch.stack(list(labels)).flatten(0, 2), places, temperature)
+        return mixed.unflatten(0, (plan.rows, plan.cols))
     first = labels[0]
     out = torch.empty(
         (plan.rows, plan.cols, first.shape[-1]), dtype=_computed(first.dtype), device=first.device
@@ -159,17 +169,21 @@ def _propagate_tile(
     top_k: int,
     temperature: float,
 ) -> Tensor:
-    dtype = _computed(labels[0].dtype)
     ours = query[tile.rows, tile.cols]
     seen = torch.stack([frame[tile.context_rows, tile.context_cols] for frame in context])
     cosines = ours.flatten(0, 1) @ seen.flatten(0, 2).T
     cosines.unflatten(1, (len(context), -1)).masked_fill_(tile.outside[:, None], -torch.inf)
     best, places = _largest(cosines, min(top_k, cosines.shape[1]))
-    weights = torch.softmax(best.to(dtype) / temperature, dim=1)
     # All frames' labels at once would be the largest array of a video's state.
     theirs = torch.stack([frame[tile.context_rows, tile.context_cols] for frame in labels])
-    mixed = torch.bmm(weights[:, None], theirs.flatten(0, 2)[places].to(dtype))[:, 0]
-    return mixed.unflatten(0, ours.shape[:2])
+    return _mix(best, theirs.flatten(0, 2), places, temperature).unflatten(0, ours.shape[:2])
+
+
+def _mix(best: Tensor, labels: Tensor, places: Tensor, temperature: float) -> Tensor:
+    """(P, K) means of `labels` (n, K) at `places` (P, k), weighed by a softmax of `best`."""
+    dtype = _computed(labels.dtype)
+    weights = torch.softmax(best.to(dtype) / temperature, dim=1)
+    return torch.bmm(weights[:, None], labels[places].to(dtype))[:, 0]
 
 
 def _computed(labels: torch.dtype) -> torch.dtype:

@@ -7,8 +7,8 @@ from scipy import ndimage
 from tasks.ops.edge_refine import follow_colours, guided_filter
 from tasks.ops.kinds import MaskRefinement
 
-_HAZE = 0.2  # labels below it are noise and do not count into an object's area
-_BOX_LEVEL = 0.01  # outside of the box of labels above it nothing is refined
+HAZE = 0.2  # labels below it are noise and do not count into an object's area
+BOX_LEVEL = 0.01  # outside of the box of labels above it nothing is refined
 
 
 def one_hot(labels: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
@@ -46,6 +46,11 @@ def to_frame(soft: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.stack(planes)
 
 
+def patch_of(shorter: int) -> int:
+    """Pixels of a window for a frame whose shorter side has so many: about a patch."""
+    return max(2, round(shorter / 34))
+
+
 def refine_labels(image: np.ndarray, soft: np.ndarray, method: MaskRefinement) -> np.ndarray:
     """Fit each object's soft mask to the picture.
 
@@ -59,7 +64,7 @@ def refine_labels(image: np.ndarray, soft: np.ndarray, method: MaskRefinement) -
     """
     if method == "none":
         return soft
-    patch = max(2, round(min(image.shape[:2]) / 34))
+    patch = patch_of(min(image.shape[:2]))
     refined = soft.copy()
     for plane in refined[1:]:
         box = _box(plane, margin=4 * patch)
@@ -91,13 +96,13 @@ def decide_by_area(soft: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
 
 
 def _threshold(plane: np.ndarray) -> float:
-    values = plane[plane > _HAZE]
+    values = plane[plane > HAZE]
     area = round(float(values.sum()))
     if area >= values.size:
-        return 0.5 if area == 0 else _HAZE
+        return 0.5 if area == 0 else HAZE
     # The next one below the area's share: whatever exceeds it is the object.
     place = values.size - area - 1
-    return float(np.clip(np.partition(values, place)[place], _HAZE, 0.5))
+    return float(np.clip(np.partition(values, place)[place], HAZE, 0.5))
 
 
 def decide_by_range(soft: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
@@ -114,7 +119,7 @@ def decide_by_range(soft: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
 
 def _box(plane: np.ndarray, margin: int) -> tuple[slice, slice] | None:
     """The rows and columns where a soft mask is not zero, with a margin; None where it is."""
-    inside = plane > _BOX_LEVEL
+    inside = plane > BOX_LEVEL
     rows, cols = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if rows.size == 0:
         return None

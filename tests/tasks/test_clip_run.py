@@ -1,6 +1,6 @@
 """One clip's way with descriptors that are known exactly: every mask can be told in advance."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +51,17 @@ class Painted:
     """
 
     device = "cpu"
+    together = 1
 
     def __init__(self, absent: frozenset[int] = frozenset(), since: int = FRAMES) -> None:
         self.grid = plan_grid(COLS * PATCH, ROWS * PATCH, patch=PATCH, stride=(8, 8), size=96)
         self.absent, self.since = absent, since
         self.described: list[int] = []
 
-    def __call__(self, frame: Frame) -> torch.Tensor:
+    def __call__(self, frames: Sequence[Frame]) -> torch.Tensor:
+        return torch.stack([self.describe(frame) for frame in frames])
+
+    def describe(self, frame: Frame) -> torch.Tensor:
         self.described.append(frame.index)
         codes = np.zeros((ROWS, COLS), np.int64)
         if frame.index not in self.absent:
