@@ -16,6 +16,7 @@ from storage.files import basename, list_folder, open_filesystem
 from storage.images import read_image
 from storage.refs import VIDEO_SUFFIXES, ImageRef, version_of
 from storage.sources import list_images
+from storage.video_decode import decode_video
 
 __all__ = [
     "VIDEO_SUFFIXES",
@@ -177,28 +178,11 @@ def _of_images(clip: Clip, start: int) -> Iterator[Frame]:
 
 
 def _of_video(clip: Clip, start: int) -> Iterator[Frame]:
-    """Decode packet by packet, so that a broken one costs its own frame alone."""
-    fs, path = open_filesystem(clip.url)
-    index = 0
-    with fs.open(path, "rb") as file, av.open(file) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        for packet in container.demux(stream):
-            try:
-                decoded: list[Any] = list(packet.decode())
-            except av.error.FFmpegError as error:
-                decoded = [f"the video's data is broken here ({error})"]
-            for frame in decoded:
-                if index >= start:
-                    yield _video_frame(index, frame)
-                index += 1
-
-
-def _video_frame(index: int, frame: Any) -> Frame:
-    name = f"{index:05d}"
-    if isinstance(frame, str):
-        return Frame(index, name, None, frame)
-    return Frame(index, name, frame.to_ndarray(format="rgb24"))
+    for index, decoded in decode_video(clip.url, clip.version, start):
+        if isinstance(decoded, str):
+            yield Frame(index, f"{index:05d}", None, decoded)
+        else:
+            yield Frame(index, f"{index:05d}", decoded)
 
 
 def _add_stream(container: Any, pixels: NDArray[np.uint8], fps: float, quality: int) -> Any:

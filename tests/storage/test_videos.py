@@ -1,11 +1,14 @@
 """Clips from folders and video files, and films that come back as they were written."""
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from storage import video_decode
 from storage.errors import SourceError
 from storage.videos import list_clips, open_clip, read_frames, write_mp4
 
@@ -41,6 +44,32 @@ def test_reading_can_begin_in_the_middle(tmp_path: Path) -> None:
         assert (first.index, first.name) == (2, name)
         assert first.pixels is not None
         assert abs(float(first.pixels[..., 0].mean()) - 60) < 4
+
+
+def test_a_long_film_is_sought_and_gives_the_same_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = (np.full((32, 32, 3), (7 * i) % 251, np.uint8) for i in range(600))
+    film = open_clip(write_mp4(str(tmp_path / "long.mp4"), pictures))
+    whole = [frame.pixels for frame in read_frames(film)]
+    assert len(whole) == 600
+    decoded: list[object] = []
+    stream = video_decode._decoded
+
+    def counted(*args: int) -> Iterator[tuple[int | None, object]]:
+        for item in stream(*args):
+            decoded.append(item)
+            yield item
+
+    monkeypatch.setattr(video_decode, "_decoded", counted)
+    for start in (1, 249, 250, 251, 423, 599):
+        decoded.clear()
+        frames = list(islice(read_frames(film, start), 3))
+        assert [f.index for f in frames] == list(range(start, min(start + 3, 600)))
+        for frame in frames:
+            np.testing.assert_array_equal(frame.pixels, whole[frame.index])
+        assert len(decoded) <= 250 + 3  # from the key frame before it, one in 250
+    assert list(read_frames(film, 600)) == []
 
 
 def test_a_broken_frame_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
