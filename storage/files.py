@@ -196,14 +196,24 @@ def _write_beside(path: str, data: bytes) -> Path:
 
 
 def list_folder(url: str, kind: Literal["file", "directory"] = "file") -> list[str]:
-    """Names (not paths) directly in a folder, sorted; empty where there is no such folder."""
+    """Names (not paths) directly in a folder, sorted; empty where there is no such folder.
+
+    Links of a local disk count as what they lead to.
+    """
     fs, path = open_filesystem(url)
     try:
         entries = fs.ls(path, detail=True)
     except FileNotFoundError:
         return []
-    names = (basename(entry["name"]) for entry in entries if entry["type"] == kind)
+    names = (basename(entry["name"]) for entry in entries if _kind(entry) == kind)
     return sorted(name for name in names if not name.startswith("."))
+
+
+def _kind(entry: dict[str, Any]) -> str:
+    if not entry.get("islink"):
+        return str(entry["type"])
+    target = Path(entry["name"])
+    return "directory" if target.is_dir() else "file" if target.is_file() else "broken link"
 
 
 def remove(url: str) -> None:

@@ -23,7 +23,7 @@ def require(root: str, files: Iterable[str], expected: str) -> None:
     missing = []
     for folder, wanted in folders.items():
         there = set(list_folder(folder)) if len(wanted) > 1 else set()
-        # Links and the like are no files to a listing.
+        # One that is not listed may be hidden.
         missing += [f for f in wanted if f.rpartition("/")[2] not in there and not exists(f)]
     if missing:
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""

@@ -1,5 +1,7 @@
 """The verbs on files mean the same everywhere."""
 
+from pathlib import Path
+
 import pytest
 
 from storage.errors import StorageError, StoreCorruptError, UnreadableImageError, is_storage_fault
@@ -39,6 +41,15 @@ def test_removing_takes_folders_whole_and_missing_ones_calmly(place: str) -> Non
     remove(join(place, "a"))
     assert not exists(join(place, "a/b/c.bin"))
     assert list_folder(join(place, "a")) == []
+
+
+def test_links_count_as_what_they_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for name, target in (("f", "file"), ("d", "folder"), ("broken", "nothing")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    assert list_folder(str(tmp_path)) == ["f", "file"]
+    assert list_folder(str(tmp_path), "directory") == ["d", "folder"]
 
 
 @pytest.mark.parametrize("part", ["../x", "a/../../x", "/etc/passwd", "..\\x", "tar://x::y", "\0"])
