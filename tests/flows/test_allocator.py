@@ -1,0 +1,32 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CODE = """
+import ctypes, os, sys, threading
+from flows.allocator import share_one_arena
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+if sys.argv[1] == "shared":
+    assert share_one_arena() and os.environ["MALLOC_ARENA_MAX"] == "1"
+for _ in range(3):
+    thread = threading.Thread(target=lambda: libc.malloc(10_000))
+    thread.start()
+    thread.join()
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, ctypes.c_void_p(file))
+libc.fclose(ctypes.c_void_p(file))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_threads_take_memory_from_one_arena(tmp_path: Path) -> None:
+    arenas = {}
+    for how in ("shared", "plain"):
+        listing = tmp_path / how
+        subprocess.run([sys.executable, "-c", CODE, how, str(listing)], check=True)
+        arenas[how] = listing.read_text().count("<heap nr=")
+    assert arenas["shared"] == 1
+    assert arenas["plain"] > 1
