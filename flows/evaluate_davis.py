@@ -5,7 +5,7 @@ from prefect import flow
 from flows.benchmarks import Choice
 from flows.runner import default_runner
 from storage.files import join
-from tasks.benchmarks.davis import gather_scores, load, score_sequence
+from tasks.benchmarks.davis import NOTES, gather_scores, load, score_sequence
 from tasks.benchmarks.davis_cases import draw_cases
 from tasks.progress import gather, raise_failed
 from tasks.propagate import ClipJob, propagate_clip
@@ -39,7 +39,7 @@ def evaluate_davis(
         errors, f"{len(errors)} of {len(futures)} sequences failed; run again to go on with those"
     )
     scored = [score_sequence.submit(chosen, s, join(out, s, "masks")) for s in chosen.frames]
-    notes = ("no mask given: the salient object is followed",) if free else ()
+    notes = (*NOTES, "no mask given: the salient object is followed") if free else NOTES
     scores = gather_scores(chosen, [f.result() for f in scored], video_weights(config), notes)
     draw_cases(chosen, scores, out)
     return scores

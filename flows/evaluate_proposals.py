@@ -5,7 +5,9 @@ from prefect import flow
 from flows.benchmarks import Choice
 from flows.runner import default_runner
 from storage.files import join
-from tasks.benchmarks.proposals import gather_scores, load, score_sequence
+from tasks.benchmarks.davis import gather_scores
+from tasks.benchmarks.davis_cases import draw_cases
+from tasks.benchmarks.proposals import NOTES, load, score_sequence
 from tasks.progress import gather, raise_failed
 from tasks.propagate import ClipJob, propagate_clip
 from tasks.scores import Scores
@@ -34,4 +36,6 @@ def evaluate_proposals(
         errors, f"{len(errors)} of {len(futures)} sequences failed; run again to go on with those"
     )
     scored = [score_sequence.submit(chosen, s, join(out, s, "masks")) for s in chosen.frames]
-    return gather_scores(chosen, [f.result() for f in scored], video_weights(config))
+    scores = gather_scores(chosen, [f.result() for f in scored], video_weights(config), NOTES)
+    draw_cases(chosen, scores, out, numbered=False)
+    return scores

@@ -25,6 +25,10 @@ from tasks.ops.davis_metrics import SequenceScore, boundary_f, jaccard, summaris
 from tasks.scores import Scores, mean_scores
 
 LAYOUT = "ImageSets/<year>/val.txt, JPEGImages/480p/<sequence>/ and Annotations/480p/<sequence>/"
+NOTES = (
+    "first and last frame are not scored; means over frames, then over objects",
+    "boundary tolerance 0.008 of the diagonal",
+)
 _VOID = 255
 
 
@@ -60,7 +64,7 @@ def load(
     listing = join(root, "ImageSets", str(year), "val.txt")
     require(root, [listing], LAYOUT)
     known = [line.strip() for line in read_bytes(listing).decode().splitlines() if line.strip()]
-    frames = {name: _stems(root, name, limit) for name in choose(known, sequences, "sequence")}
+    frames = {name: frame_stems(root, name, limit) for name in choose(known, sequences, "sequence")}
     found = DavisBenchmark(root, frames, single=year == 2016)
     short = [name for name, stems in frames.items() if len(stems) < 3]
     if short:
@@ -104,24 +108,21 @@ def gather_scores(
     benchmark: DavisBenchmark,
     parts: Sequence[Mapping[str, Mapping[str, float]]],
     weights: Mapping[str, str],
-    notes: tuple[str, ...] = (),
+    notes: tuple[str, ...] = NOTES,
 ) -> Scores:
     """Means over objects, and by sequence."""
     items = {name: dict(scores) for part in parts for name, scores in part.items()}
+    groups = {name: name.partition("/")[0] for name in items}
     return Scores(
         scores=mean_scores(list(items.values())),
         by_category={
-            sequence: mean_scores([s for n, s in items.items() if n.split("/")[0] == sequence])
+            sequence: mean_scores([s for n, s in items.items() if groups[n] == sequence])
             for sequence in benchmark.frames
         },
         items=items,
         weights=weights,
-        notes=(
-            "first and last frame are not scored; means over frames, then over objects",
-            "boundary tolerance 0.008 of the diagonal",
-            *notes,
-        ),
-        groups={name: name.partition("/")[0] for name in items},
+        notes=notes,
+        groups=groups,
     )
 
 
@@ -146,6 +147,7 @@ def read_or_empty(url: str, shape: tuple[int, ...]) -> np.ndarray:
     return read_indexed_png(url)
 
 
-def _stems(root: str, sequence: str, limit: int | None) -> tuple[str, ...]:
+def frame_stems(root: str, sequence: str, limit: int | None) -> tuple[str, ...]:
+    """Stems of a sequence's first `limit` frames, in order; none where it has no folder."""
     names = list_folder(join(root, "JPEGImages", "480p", sequence))
     return tuple(n.rsplit(".", 1)[0] for n in names if n.lower().endswith(".jpg"))[:limit]

@@ -21,9 +21,13 @@ _CELL = (240, 135)
 
 
 @task(name="draw-cases", task_run_name="worst, median and best sequences", **STORAGE_RETRIES)
-def draw_cases(benchmark: DavisBenchmark, scores: Scores, out: str) -> int:
+def draw_cases(
+    benchmark: DavisBenchmark, scores: Scores, out: str, *, numbered: bool = True
+) -> int:
     """Write ``OUT/cases``: frames of the worst, median and best sequences (or objects) under the
     masks that were found and under the true ones. Returns how many were drawn.
+
+    numbered: what was found bears the numbers of the true objects; else all of it is drawn.
     """
     cases = extreme_cases(scores.items, telling_score(scores.scores, scores.items))
     records = []
@@ -32,7 +36,8 @@ def draw_cases(benchmark: DavisBenchmark, scores: Scores, out: str) -> int:
         pictures = {}
         for layer in ("found", "truth"):
             masks = join(out, sequence, "masks") if layer == "found" else None
-            sheet = _sheet(benchmark, sequence, int(label) if label else None, masks)
+            one = int(label) if label and (numbered or masks is None) else None
+            sheet = _sheet(benchmark, sequence, one, masks)
             pictures[layer] = f"pictures/{number:02d}-{layer}.jpg"
             write_rgb(join(out, FOLDER, pictures[layer]), sheet, quality=85)
         height, width = sheet.shape[:2]

@@ -10,23 +10,26 @@ so that the sum of J&F is greatest (Hungarian method); an object that gets none 
 an empty one. All frames are scored, the first and the last too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from prefect import task
 from scipy.optimize import linear_sum_assignment
 
-from storage.files import exists, join, list_folder, read_bytes
+from storage.files import join, read_bytes
 from storage.results import read_indexed_png
-from tasks.benchmarks.davis import DavisBenchmark
+from tasks.benchmarks.davis import DavisBenchmark, frame_stems, read_or_empty
 from tasks.benchmarks.layout import LayoutError, choose, require
 from tasks.faults import STORAGE_RETRIES
 from tasks.ops.davis_metrics import boundary_f, jaccard
-from tasks.scores import Scores, mean_scores
 
 LAYOUT = (
     "ImageSets/2017/val.txt, JPEGImages/480p/<sequence>/ and "
     "Annotations_unsupervised/480p/<sequence>/"
+)
+NOTES = (
+    "no mask given; objects are paired with proposals by the Hungarian method",
+    "all frames are scored; boundary tolerance 0.008 of the diagonal",
 )
 _MOST = 20
 _VOID = 255
@@ -50,10 +53,7 @@ def load(root: str, sequences: Sequence[str] = (), limit: int | None = None) -> 
     listing = join(root, "ImageSets", "2017", "val.txt")
     require(root, [listing], LAYOUT)
     chosen = choose(read_bytes(listing).decode().split(), sequences, "sequence")
-    frames: dict[str, tuple[str, ...]] = {}
-    for name in chosen:
-        files = list_folder(join(root, "JPEGImages", "480p", name))
-        frames[name] = tuple(f[:-4] for f in files if f.lower().endswith(".jpg"))[:limit]
+    frames = {name: frame_stems(root, name, limit) for name in chosen}
     empty = [name for name, stems in frames.items() if not stems]
     if empty:
         raise LayoutError(f"{root}: no frames of {', '.join(empty)}. Expected {LAYOUT}")
@@ -70,10 +70,10 @@ def score_sequence(
 
     masks: folder of ``<stem>.png`` with the proposals' numbers; one that is missing is empty.
     """
-    frames = [
-        _frame(benchmark.truth(sequence, stem), join(masks, f"{stem}.png"))
-        for stem in benchmark.frames[sequence]
-    ]
+    frames = []
+    for stem in benchmark.frames[sequence]:
+        truth = read_indexed_png(benchmark.truth(sequence, stem))
+        frames.append((truth, read_or_empty(join(masks, f"{stem}.png"), truth.shape)))
     objects = sorted({int(n) for n in np.unique(frames[0][0])} - {0, _VOID})
     numbers = sorted({int(n) for _, found in frames for n in np.unique(found)} - {0})[:_MOST]
     # An empty proposal for each object, should none be left.
@@ -97,35 +97,3 @@ def score_sequence(
         }
         for i, j in zip(rows, columns, strict=True)
     }
-
-
-@task(name="gather-scores")
-def gather_scores(
-    benchmark: ProposalBenchmark,
-    parts: Sequence[Mapping[str, Mapping[str, float]]],
-    weights: Mapping[str, str],
-) -> Scores:
-    """Means over objects, and by sequence."""
-    items = {name: dict(scores) for part in parts for name, scores in part.items()}
-    groups = {name: name.partition("/")[0] for name in items}
-    return Scores(
-        scores=mean_scores(list(items.values())),
-        by_category={
-            sequence: mean_scores([s for n, s in items.items() if groups[n] == sequence])
-            for sequence in benchmark.frames
-        },
-        items=items,
-        weights=weights,
-        notes=(
-            "no mask given; objects are paired with proposals by the Hungarian method",
-            "all frames are scored; boundary tolerance 0.008 of the diagonal",
-        ),
-        groups=groups,
-    )
-
-
-def _frame(truth: str, found: str) -> tuple[np.ndarray, np.ndarray]:
-    labels = read_indexed_png(truth)
-    if not exists(found):
-        return labels, np.zeros_like(labels)
-    return labels, read_indexed_png(found)

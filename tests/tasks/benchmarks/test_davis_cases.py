@@ -48,6 +48,11 @@ def test_the_worst_the_median_and_the_best_are_drawn_with_the_truth(tmp_path: Pa
     assert green[0][0] == 0
     assert min(green[0][1], *green[1], *green[2]) > 100
     assert write_report(str(out)).problems == ()
+    # Proposals have numbers of their own: all are drawn.
+    write_indexed_png(str(out / "c" / "masks" / "00001.png"), mask // 2, palette(3))
+    assert draw_cases.fn(benchmark, scores, str(tmp_path / "out"), numbered=False) == 3
+    last = record.images[2].pictures["found"]
+    assert outlined(out / "cases" / last) == green[2][0]
 
 
 def test_nothing_is_drawn_of_too_few_sequences(tmp_path: Path) -> None:

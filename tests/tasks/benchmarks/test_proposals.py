@@ -8,8 +8,9 @@ from PIL import Image
 
 from storage.errors import StorageError
 from storage.results import write_indexed_png
+from tasks.benchmarks.davis import gather_scores
 from tasks.benchmarks.layout import LayoutError
-from tasks.benchmarks.proposals import gather_scores, load, score_sequence
+from tasks.benchmarks.proposals import load, score_sequence
 
 WEIGHTS = {"name": "w", "sha256": "0"}
 
