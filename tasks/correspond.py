@@ -224,7 +224,7 @@ def _read_pairs(
     pairs = [(_named(row["source"], left, url), _named(row["target"], right, url)) for row in rows]
     if not pairs:
         raise ValueError(f"{url}: no pairs below the header")
-    return pairs
+    return list(dict.fromkeys(pairs))
 
 
 def _named(name: str, refs: Sequence[ImageRef], url: str) -> ImageRef:
