@@ -47,7 +47,12 @@ def main() -> None:
     os.environ |= {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     try:
         photos = write_photos(folder / "photos", args.images)
-        result = {"images": args.images, "size": args.size, "cores": os.cpu_count()}
+        result = {
+            "images": args.images,
+            "size": args.size,
+            "stride": args.stride,
+            "cores": os.cpu_count(),
+        }
         if "start-up" in args.measure:
             print(json.dumps(result | start_up(folder, args)), flush=True)
         if "overhead" in args.measure:
@@ -61,7 +66,8 @@ def arguments() -> argparse.Namespace:
     what = ("start-up", "overhead")
     parser.add_argument("--measure", nargs="+", choices=what, default=what)
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--size", type=int, default=112, help="of the images, under stride 14")
+    parser.add_argument("--size", type=int, default=112, help="of the images")
+    parser.add_argument("--stride", type=int, default=14)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--first", choices=("direct", "flow"), default="direct", help="in round 1")
     return parser.parse_args()
@@ -77,8 +83,8 @@ def write_photos(folder: Path, count: int) -> str:
     return str(folder)
 
 
-def settings(size: int) -> ExtractConfig:
-    return ExtractConfig(size=size, stride=14, partition_size=256)
+def settings(size: int, stride: int) -> ExtractConfig:
+    return ExtractConfig(size=size, stride=stride, partition_size=256)
 
 
 def extract_directly(photos: str, store: str, config: ExtractConfig) -> None:
@@ -93,7 +99,7 @@ def overhead(folder: Path, photos: str, args: argparse.Namespace) -> dict[str, o
     from flows.extract import extract
     from flows.server import prefect_api
 
-    config = settings(args.size)
+    config = settings(args.size, args.stride)
     load_model(config.model, config.weights, precision=config.precision, device=config.device)
     ways: dict[str, Callable[..., object]] = {"direct": extract_directly, "flow": extract}
     order = [args.first, *(way for way in ways if way != args.first)]
@@ -134,10 +140,11 @@ def server_asleep() -> Iterator[None]:
 def start_up(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     photo = write_photos(folder / "one", 1)
     root = Path(__file__).parents[2]
-    options = ["--size", str(args.size), "--stride", "14"]
+    given = [str(args.size), str(args.stride)]
+    options = ["--size", given[0], "--stride", given[1]]
     script = (
         "import sys; sys.path.insert(0, 'tests/benchmarks'); import orchestration as o; "
-        "o.extract_directly(sys.argv[1], sys.argv[2], o.settings(int(sys.argv[3])))"
+        "o.extract_directly(sys.argv[1], sys.argv[2], o.settings(*map(int, sys.argv[3:])))"
     )
     cli = [sys.executable, "-c", "from flows.cli import main; main()", "extract"]
     seconds: dict[str, list[float]] = {"command": [], "bare": []}
@@ -147,7 +154,7 @@ def start_up(folder: Path, args: argparse.Namespace) -> dict[str, object]:
             "command": [*cli, photo, str(folder / f"a{number}"), *options],
             "bare": [
                 *[sys.executable, "-c", script],
-                *[photo, str(folder / f"b{number}"), str(args.size)],
+                *[photo, str(folder / f"b{number}"), *given],
             ],
         }
         for name, command in commands.items():
