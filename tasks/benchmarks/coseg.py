@@ -8,19 +8,17 @@ no object (the Internet set's noise) only precision is defined.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 from prefect import task
 
-from storage.files import join
 from storage.results import read_mask
 from tasks.benchmarks.coseg_layouts import LAYOUTS
+from tasks.benchmarks.found_masks import mask_urls
 from tasks.benchmarks.layout import LayoutError, choose, require
 from tasks.faults import STORAGE_RETRIES
 from tasks.ops.metrics import jaccard, precision
 from tasks.scores import Scores, mean_scores
-from tasks.sets import result_stems
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +68,17 @@ def load(
 def score(benchmark: CosegBenchmark, out: str, weights: Mapping[str, str]) -> Scores:
     """Compare ``OUT/<class>/masks`` with the truth; a mask that is missing scores 0."""
     items: dict[str, dict[str, float]] = {}
-    for images in benchmark.classes.values():
-        stems = result_stems(images)
-        for name in images:
-            truth = read_mask(benchmark.truths[name])
-            try:
-                mask = read_mask(
-                    join(out, str(PurePosixPath(name).parent), "masks", f"{stems[name]}.png")
-                )
-            except FileNotFoundError:
-                items[name] = {"jaccard": 0.0, "precision": 0.0}
-            else:
-                items[name] = _compared(name, mask, truth)
-            if benchmark.noise and not truth.any():
-                del items[name]["jaccard"]
+    found = mask_urls(out, benchmark.names)
+    for name in benchmark.names:
+        truth = read_mask(benchmark.truths[name])
+        try:
+            mask = read_mask(found[name])
+        except FileNotFoundError:
+            items[name] = {"jaccard": 0.0, "precision": 0.0}
+        else:
+            items[name] = _compared(name, mask, truth)
+        if benchmark.noise and not truth.any():
+            del items[name]["jaccard"]
     by_class = {
         category: mean_scores([items[name] for name in images])
         for category, images in benchmark.classes.items()

@@ -16,7 +16,7 @@ over all; means over frames and then over scenes.
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from zipfile import BadZipFile
@@ -27,12 +27,12 @@ from prefect import task
 from storage.files import exists, join, list_folder, read_bytes
 from storage.images import decode_image
 from storage.results import read_mask
+from tasks.benchmarks.found_masks import mask_urls
 from tasks.benchmarks.layout import LayoutError, choose, require
 from tasks.faults import STORAGE_RETRIES
 from tasks.ops.metrics import jaccard
 from tasks.ops.psnr import masked_psnr
 from tasks.scores import Scores, mean_scores
-from tasks.sets import result_stems
 
 LISTS = {
     "d-re10k": "dre10k_final_context_2.txt",
@@ -101,9 +101,9 @@ def score(
     items: dict[str, dict[str, float]] = {}
     by_scene: dict[str, dict[str, float]] = {}
     decibels: list[dict[str, float]] = []
-    stems = _stems(benchmark.names)
+    found = mask_urls(out, benchmark.names)
     for scene, names in benchmark.frames.items():
-        masks = {n: _masks(benchmark.truths[n], _found(out, n, stems[n])) for n in names}
+        masks = {n: _masks(benchmark.truths[n], found[n]) for n in names}
         items |= {f"{scene}/{PurePosixPath(n).name}": _overlap(*masks[n]) for n in names}
         by_scene[scene] = mean_scores([_overlap(*pair) for pair in masks.values()])
         if renderings is not None:
@@ -130,18 +130,6 @@ def _frames(metadata: str, layout: str) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LayoutError(f"{metadata}: no frames ({error!r}). Expected {layout}") from error
     return ["/".join(path.parts[-2:]) for path in paths]
-
-
-def _stems(names: Iterable[str]) -> dict[str, str]:
-    """Image name to the stem of its mask, which is unique among the frames of its folder."""
-    folders: dict[str, list[str]] = {}
-    for name in names:
-        folders.setdefault(name.rpartition("/")[0], []).append(name)
-    return {n: stem for members in folders.values() for n, stem in result_stems(members).items()}
-
-
-def _found(out: str, name: str, stem: str) -> str:
-    return join(out, str(PurePosixPath(name).parent), "masks", f"{stem}.png")
 
 
 def _masks(url: str, found: str) -> tuple[np.ndarray, np.ndarray]:
