@@ -90,7 +90,8 @@ def extreme_cases(
 
 
 def with_pictures(record: SetRecord, others: Iterable[tuple[str, SetRecord]]) -> SetRecord:
-    """The benchmark's cases as images, where a set under the same folder shows them.
+    """The benchmark's cases as images, where a set under the same folder shows them; a pair by the
+    first of its images, on which its flow is drawn.
 
     Args:
         record: the benchmark's.
@@ -108,15 +109,17 @@ def with_pictures(record: SetRecord, others: Iterable[tuple[str, SetRecord]]) ->
     }
     found: dict[str, ImageRecord] = {}
     for folder, other in others:
-        for image in other.images:
-            if image.name in wanted and image.name not in found:
-                found[image.name] = ImageRecord(
-                    f"{wanted[image.name]}: {image.name}",
+        shown = [(image.name, image) for image in other.images]
+        shown += [(other.name, image) for image in other.images[:1] if other.kind == "pair"]
+        for name, image in shown:
+            if name in wanted and name not in found:
+                found[name] = ImageRecord(
+                    f"{wanted[name]}: {name}",
                     image.width,
                     image.height,
                     {k: f"{folder}{path}" for k, path in image.pictures.items()},
                     {k: f"{folder}{path}" for k, path in image.large.items()},
-                    numbers=scores.get(image.name, {}),
+                    numbers=scores.get(name, {}),
                 )
     return replace(record, images=tuple(found[name] for name in wanted if name in found))
 

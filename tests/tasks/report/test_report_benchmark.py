@@ -87,6 +87,21 @@ def test_cases_show_the_pictures_of_the_sets(tmp_path: Path, place: str) -> None
     assert "over &lt;classes&gt;" in page
 
 
+def test_cases_that_are_pairs_show_their_first_image(tmp_path: Path) -> None:
+    """TSS: an item is a pair, whose images are all named alike."""
+    out = tmp_path / "out"
+    write_json(str(out / "metrics.json"), METRICS)
+    for name in ITEMS:
+        write_rgb(str(out / name / "p" / "a.png"), np.zeros((4, 4, 3), np.uint8))
+        images = tuple(ImageRecord(f"image{i}.png", 4, 4, {"warped": "p/a.png"}) for i in (1, 2))
+        write_record(str(out / name), SetRecord("pair", name, images))
+    summary = write_report(str(out))
+    assert (summary.pages, summary.problems) == (21, ())
+    page = (out / "report" / "pages" / "metrics-benchmark.html").read_text()
+    assert '"name": "worst: cat/00.jpg", "numbers": {"jaccard": 0.0, "precision": 1.0}' in page
+    assert len(list((out / "report" / "pictures" / "metrics-benchmark").iterdir())) == 12
+
+
 def test_other_metrics_are_an_error(tmp_path: Path) -> None:
     url = write_json(str(tmp_path / "metrics.json"), {"x": 1})
     with pytest.raises(RecordError, match="with scores"):
