@@ -111,6 +111,7 @@ def match_picture(
     Args:
         source, target: (H, W, 3) uint8, of any sizes.
         source_xy, target_xy: (P, 2) pixels of the original images.
+        height: of the picture; images of more than three times that width are less high.
 
     Raises:
         ValueError: different numbers of points.
@@ -119,14 +120,18 @@ def match_picture(
         raise ValueError(
             f"expected as many points in both images, got {len(source_xy)} and {len(target_xy)}"
         )
-    pair = [fitted(image, 10**6, height) for image in (source, target)]
+    pair = [fitted(image, 3 * height, height) for image in (source, target)]
     shift = pair[0].shape[1] + 10
     sheet = Image.new("RGB", (shift + pair[1].shape[1], height), _PAPER)
     sheet.paste(Image.fromarray(pair[0]))
     sheet.paste(Image.fromarray(pair[1]), (shift, 0))
     pen = ImageDraw.Draw(sheet)
-    here = np.asarray(source_xy, float) * (pair[0].shape[0] / source.shape[0])
-    there = np.asarray(target_xy, float) * (pair[1].shape[0] / target.shape[0]) + (shift, 0)
+    scales = [
+        np.divide(small.shape[1::-1], image.shape[1::-1])
+        for small, image in zip(pair, (source, target), strict=True)
+    ]
+    here = np.asarray(source_xy, float) * scales[0]
+    there = np.asarray(target_xy, float) * scales[1] + (shift, 0)
     tones = [(int(r), int(g), int(b)) for r, g, b in palette(len(source_xy))]
     for start, end, tone in zip(here, there, tones, strict=True):
         pen.line((*start, *end), fill=tone, width=1)

@@ -64,6 +64,11 @@ def test_matches_are_drawn_at_their_pixels_with_one_colour() -> None:
     tone = palette(1)[0]
     assert_array_equal(drawn[120, 100 - 6], tone)  # (50, 60) of the source, twice as large
     assert_array_equal(drawn[133, 410 + 50 + 6], tone)  # (75, 200) of the target, by 2 / 3
+    strip = match_picture(  # 1500 x 5 pixels, drawn as 600 x 2
+        plain(5, 1500, 0), target, np.array([[1250.0, 2.5]]), np.array([[75.0, 200.0]]), height=200
+    )
+    assert strip.shape == (200, 600 + 10 + 100, 3)
+    assert_array_equal(strip[1, 500 - 6], tone)
     with pytest.raises(ValueError, match="got 1 and 2"):
         match_picture(source, target, np.zeros((1, 2)), np.zeros((2, 2)))
 
