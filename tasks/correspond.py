@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 import numpy as np
 from prefect import task
@@ -76,7 +77,8 @@ def plan_pairs(a: str, b: str, out: str, listed: str | None = None) -> PairPlan:
 
     Args:
         a, b: an image, folder, glob or list file. out: where the list of images is written.
-        listed: URL of a CSV with the file names (or stems) of the pairs wanted.
+        listed: URL of a CSV that names the images of the pairs wanted, by their paths below the
+            folder, their files' names, or those without ending.
 
     Raises:
         ValueError: a CSV without these columns or with an unknown image, or no pair at all.
@@ -228,7 +230,9 @@ def _read_pairs(
 
 
 def _named(name: str, refs: Sequence[ImageRef], url: str) -> ImageRef:
-    found = [ref for ref in refs if name in (ref.name, short(ref.name))]
+    found = [
+        ref for ref in refs if name in (ref.name, short(ref.name), PurePosixPath(ref.name).stem)
+    ]
     if len(found) != 1:
         what = "no image" if not found else f"{len(found)} images"
         raise ValueError(

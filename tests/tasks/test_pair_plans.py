@@ -56,10 +56,10 @@ def test_one_pair_has_no_folder_of_its_own(folders: tuple[str, str], tmp_path: P
     assert (pair.source, pair.folder) == (pair.target, "")
 
 
-def test_a_table_names_pairs_by_file_or_path_each_once(
+def test_a_table_names_pairs_by_stem_file_or_path_each_once(
     folders: tuple[str, str], tmp_path: Path
 ) -> None:
-    table = "source,note,target\nb.png,,a.jpg\nc.png,,x/d.jpg\nb.png,again,a.jpg\n"
+    table = "source,note,target\nb.png,,a.jpg\nc,,x/d.jpg\nb,again,a\n"
     assert files(plan(*folders, tmp_path, table)) == [("b.png", "a.jpg"), ("c.png", "d.jpg")]
 
 
