@@ -72,14 +72,15 @@ def load(
         LayoutError: files that are missing or malformed, or unknown classes.
     """
     loader, basis, layout = LOADERS[benchmark]
+    pairs: list[KeypointPair] = []
     try:
-        pairs = [_sound(pair) for pair in loader(root)]
+        pairs.extend(map(_sound, loader(root)))
+    except LayoutError as error:
+        raise LayoutError(f"{error}. Expected {layout}") from error
     except (KeyError, TypeError, IndexError, ValueError, AttributeError, csv.Error) as error:
-        if isinstance(error, LayoutError):
-            raise
         raise LayoutError(
-            f"{root}: an annotation of {benchmark} is malformed ({type(error).__name__}: {error}). "
-            f"Expected {layout}"
+            f"{root}: an annotation of {benchmark} is malformed, that after pair {len(pairs)} "
+            f"({type(error).__name__}: {error}). Expected {layout}"
         ) from error
     chosen = choose(sorted({p.category for p in pairs}), classes, "class")
     kept: dict[str, list[KeypointPair]] = {name: [] for name in chosen}

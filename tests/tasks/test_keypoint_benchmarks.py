@@ -138,8 +138,14 @@ def test_a_missing_image_a_missing_table_and_a_malformed_one_are_named(tmp_path:
     (root / "PF-dataset" / "duck(S)" / "b.png").unlink()
     with pytest.raises(LayoutError, match=r"missing .*duck\(S\)/b.png. Expected test_pairs.csv"):
         load("pf-willow", root)
-    with pytest.raises(LayoutError, match=r"test_pairs.csv is missing"):
+    with pytest.raises(
+        LayoutError, match=r"test_pairs.csv is missing. Expected test_pairs.csv and"
+    ):
         load("pf-willow", tmp_path / "nothing")
+    text = (root / "test_pairs.csv").read_text()
+    (root / "test_pairs.csv").write_text(text + "x/a.png,x/b.png,1\n")
+    with pytest.raises(LayoutError, match=r"malformed, that after pair 4 \(TypeError"):
+        load("pf-willow", root)
     (root / "test_pairs.csv").write_text("imageA,imageB,XA1\nx/a.png,x/b.png,1\n")
     with pytest.raises(LayoutError, match="annotation of pf-willow is malformed"):
         load("pf-willow", root)
@@ -153,7 +159,7 @@ def test_a_missing_image_a_missing_table_and_a_malformed_one_are_named(tmp_path:
         with pytest.raises(LayoutError, match=message):
             load("pf-willow", root)
     (root / "test_pairs.csv").write_text("imageA,imageB\n" + "x" * 200_000)
-    with pytest.raises(LayoutError, match=r"pf-willow is malformed \(Error: field"):
+    with pytest.raises(LayoutError, match=r"malformed, that after pair 0 \(Error: field"):
         load("pf-willow", root)
     root = spair(tmp_path / "two")
     (root / "PairAnnotation" / "test" / "bad.json").write_text('{"category": ')
