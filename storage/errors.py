@@ -62,6 +62,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
+        if isinstance(error, UnreadableImageError):
+            return  # its cause is a decoder's, often an OSError: the bytes came
         error = error.__cause__ or error.__context__
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from storage.errors import StorageError
 from storage.files import exists, join, read_bytes, write_bytes
@@ -164,6 +164,12 @@ def _read_image(url: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
-    except Exception as error:  # Pillow's decoders raise nearly anything on broken data
-        raise StorageError(f"{url}: not an image that can be read ({error}).") from error
-    return image
+    except UnidentifiedImageError:
+        reason = "of no known format"
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything
+        reason = str(error)
+    else:
+        return image
+    # Not while Pillow's error is handled: it is an OSError, and would pass for a fault of the
+    # storage, which is tried again.
+    raise StorageError(f"{url}: not an image that can be read ({reason}).")

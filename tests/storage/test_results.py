@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.errors import StorageError
+from storage.errors import StorageError, UnreadableImageError, is_storage_fault
+from storage.images import decode_image
 from storage.results import (
     VOC_PALETTE,
     join,
@@ -93,6 +94,19 @@ def test_rgb_as_labels_and_text_as_image_are_refused(tmp_path: object) -> None:
         read_mask(f"{tmp_path}/y.png")
     with pytest.raises(StorageError, match=r"ending in \.png"):
         write_rgb(f"{tmp_path}/x.pgn", np.zeros((2, 2, 3), np.uint8))
+
+
+@pytest.mark.parametrize("cut", [0, 4, 60])
+def test_a_broken_image_is_no_fault_of_the_storage(tmp_path: object, cut: int) -> None:
+    """Pillow's error is an OSError, as a network's is: reading it again would not help."""
+    url = write_mask(f"{tmp_path}/x.png", np.random.default_rng(0).random((40, 40)) > 0.5)
+    write_bytes(url, read_bytes(url)[:cut])
+    with pytest.raises(StorageError, match=r"x\.png: not an image that can be read") as caught:
+        read_mask(url)
+    assert not is_storage_fault(caught.value)
+    with pytest.raises(UnreadableImageError) as unreadable:
+        decode_image(read_bytes(url), url)
+    assert not is_storage_fault(unreadable.value)
 
 
 def test_json_and_csv_are_strict(place: str) -> None:
