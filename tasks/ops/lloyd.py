@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import kmeans_plusplus
 
 from tasks.ops.kmeans import squared_distances
 
@@ -91,15 +90,3 @@ def update_centers(
     if spherical:
         means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
     return means.astype(np.float32)
-
-
-def seed_centers(sample: np.ndarray, clusters: int, *, seed: int = 0) -> np.ndarray:
-    """k-means++ (Arthur & Vassilvitskii 2007) on a sample (P, D): (K, D) float32.
-
-    Each centre is the best of a few candidates drawn with probability proportional to the
-    squared distance to the centres so far.
-    """
-    points = np.asarray(sample, dtype=np.float32)
-    count = min(clusters, len(points))
-    centers, _ = kmeans_plusplus(points, count, random_state=seed)
-    return np.asarray(centers, dtype=np.float32)

@@ -16,10 +16,10 @@ from collections.abc import Callable
 import numpy as np
 import peers
 import torch
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
-from tasks.ops.lloyd import partial_sums, seed_centers, update_centers
+from tasks.ops.lloyd import partial_sums, update_centers
 
 STEPS, ROUNDS = 10, 5
 
@@ -34,7 +34,7 @@ def main() -> None:
     middles = rng.normal(0, 0.2, (40, 384))  # overlapping: nobody is done before ten steps
     points = middles[rng.integers(40, size=args.count)] + rng.normal(0, 1, (args.count, 384))
     points = points.astype(np.float32)
-    first = seed_centers(points[:2000], 10)
+    first, _ = kmeans_plusplus(points[:2000], 10, random_state=0)
     print(json.dumps(peers.machine(torch.device("cpu")) | {"threads": 1}))
     runs: dict[str, Callable[[], np.ndarray]] = {
         "patchflow": lambda: ours(points, first),

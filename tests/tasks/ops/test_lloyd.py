@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
 
-from tasks.ops.lloyd import PartialSums, partial_sums, reduce_sums, seed_centers, update_centers
+from tasks.ops.lloyd import PartialSums, partial_sums, reduce_sums, update_centers
 from tasks.ops.patch_grid import unit
 
 RNG = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def test_any_split_equals_the_whole(cuts: list[int], rows: int) -> None:
 
 
 def test_lloyd_steps_equal_scikit_learns_from_the_same_seeds() -> None:
-    seeds = seed_centers(POINTS[::3], 4, seed=1)
+    seeds, _ = kmeans_plusplus(POINTS[::3], 4, random_state=1)
     model = KMeans(4, init=seeds, n_init=1, max_iter=100, tol=0, algorithm="lloyd").fit(POINTS)
     centers, inertia = steps(np.array_split(POINTS, 7), seeds, 100)
     assert_allclose(centers, model.cluster_centers_, atol=1e-5)
@@ -53,7 +53,7 @@ def test_lloyd_steps_equal_scikit_learns_from_the_same_seeds() -> None:
 
 
 def test_inertia_never_grows() -> None:
-    centers = seed_centers(POINTS, 5)
+    centers, _ = kmeans_plusplus(POINTS, 5, random_state=0)
     seen = [steps([POINTS], centers, count)[1] for count in range(1, 12)]
     assert (np.diff(seen) <= 1e-6).all()
 
