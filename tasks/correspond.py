@@ -1,7 +1,5 @@
 """Correspondence tasks: which pairs there are, and one block of them matched and written."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -10,7 +8,7 @@ import numpy as np
 from prefect import task
 
 from storage.descriptors import DescriptorStore
-from storage.files import join, read_bytes, write_bytes
+from storage.files import join, write_bytes
 from storage.images import ImageRef, list_images, read_image
 from storage.results import write_csv, write_rgb
 from tasks.bars import advance
@@ -33,6 +31,7 @@ from tasks.ops.preprocess import to_image_size
 from tasks.report_records import MatchRecord
 from tasks.reuse import finished, mark_finished
 from tasks.sets import result_stems, work_key
+from tasks.tables import read_table
 
 # Part of every result's key: raise it when the maths or the files change.
 CODE = "correspond-2"
@@ -220,12 +219,10 @@ def _write_flow(
 def _read_pairs(
     url: str, left: Sequence[ImageRef], right: Sequence[ImageRef]
 ) -> list[tuple[ImageRef, ImageRef]]:
-    rows = csv.DictReader(io.StringIO(read_bytes(url).decode("utf-8-sig")))
-    if not {"source", "target"} <= set(rows.fieldnames or ()):
-        raise ValueError(f"{url}: expected the columns source,target; got {rows.fieldnames}")
-    pairs = [(_named(row["source"], left, url), _named(row["target"], right, url)) for row in rows]
-    if not pairs:
-        raise ValueError(f"{url}: no pairs below the header")
+    pairs = [
+        (_named(row["source"], left, url), _named(row["target"], right, url))
+        for row in read_table(url, ("source", "target"))
+    ]
     return list(dict.fromkeys(pairs))
 
 

@@ -1,14 +1,12 @@
 """Keypoints of one image carried to another."""
 
-import csv
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from prefect import task
 
 from storage.descriptors import DescriptorStore
-from storage.files import join, read_bytes
+from storage.files import join
 from storage.images import read_image
 from storage.results import write_csv, write_rgb
 from tasks.correspond import ImagePair
@@ -18,6 +16,7 @@ from tasks.match_pictures import short, write_pair
 from tasks.matching import View, compare, transfer_points, views_of
 from tasks.ops.draw_layout import match_picture
 from tasks.report_records import MatchRecord
+from tasks.tables import read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +86,13 @@ def read_keypoints(url: str) -> list[dict[str, str]]:
     """Rows of a CSV with at least the columns x and y, pixels of the original image.
 
     Raises:
-        ValueError: other columns, no rows, or values that are no numbers.
+        ValueError: another table, or values that are no numbers.
     """
-    rows = list(csv.DictReader(io.StringIO(read_bytes(url).decode("utf-8-sig"))))
-    if not rows or not {"x", "y"} <= set(rows[0]):
-        got = list(rows[0]) if rows else "no rows"
-        raise ValueError(f"{url}: expected a table with the columns x,y; got {got}")
+    rows = read_table(url, ("x", "y"))
     for number, row in enumerate(rows, start=1):
         try:
             values = float(row["x"]), float(row["y"])
-        except (TypeError, ValueError):
+        except ValueError:
             values = (float("nan"),) * 2
         if not np.isfinite(values).all():
             raise ValueError(f"{url}, row {number}: x and y must be numbers; got {row}")

@@ -66,11 +66,11 @@ def test_a_table_names_pairs_by_stem_file_or_path_each_once(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("a,b\n1,2\n", r"expected the columns source,target; got \['a', 'b'\]"),
-        ("", "expected the columns source,target; got None"),
-        ("source,target\n", "no pairs below the header"),
+        ("a,b\n1,2\n", "expected the columns source,target; got a,b"),
+        ("", "expected the columns source,target; got nothing"),
+        ("source,target\n", "no rows below the header"),
         ("source,target\nz.png,a.jpg\n", "no image named 'z.png'; give the path below the folder"),
-        ("source,target\na.png\n", "no image named None"),
+        ("source,target\na.png\n", "no image named ''"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_named(
