@@ -20,7 +20,7 @@ from tasks.reuse import finished, mark_finished
 from tasks.scores import Scores
 from tasks.sets import work_key
 
-CODE = "pck-cases-1"
+CODE = "pck-cases-2"
 FOLDER = "cases"
 
 
@@ -39,7 +39,8 @@ def draw_cases(
     known = {f"{pair.category} {pair.name}": pair for pair in benchmark.pairs}
     images = [name for case in wanted for name in (known[case].source, known[case].target)]
     settings = config.model_dump(mode="json", exclude={*EXECUTION_FIELDS, "block"})
-    key = work_key(opened, images, settings | {"cases": wanted}, CODE)
+    drawn = [[case, known[case].source_xy, known[case].target_xy] for case in wanted]
+    key = work_key(opened, images, settings | {"cases": drawn}, CODE)
     folder = join(out, FOLDER)
     if not wanted or finished(folder, key, int) is not None:
         return len(wanted)

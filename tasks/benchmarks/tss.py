@@ -8,6 +8,7 @@ image; the official tool takes the target's. Both images of nearly every pair ha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import numpy as np
 from prefect import task
@@ -28,7 +29,7 @@ from tasks.reuse import finished, mark_finished
 from tasks.scores import Scores, mean_scores
 from tasks.sets import work_key
 
-CODE = "tss-1"
+CODE = "tss-2"
 SUBSETS = ("FG3DCar", "JODS", "PASCAL")
 ALPHAS = (0.05, 0.10)
 LAYOUT = (
@@ -116,6 +117,7 @@ def _score_pair(
 ) -> FlowScores:
     names = list(pair.images)
     settings = config.model_dump(mode="json", exclude={*EXECUTION_FIELDS, "block"})
+    settings["truth"] = [blake2b(read_bytes(url)).hexdigest() for url in _truths(root, pair)]
     key = work_key(store, names, settings, CODE)
     if (earlier := finished(folder, key, FlowScores)) is not None:
         return replace(earlier, reused=True)
@@ -138,6 +140,12 @@ def _score_pair(
     write_pair(folder, pair.name, views, pixels, config, flows=pictures, numbers=scores)
     mark_finished(folder, key, found)
     return found
+
+
+def _truths(root: str, pair: FlowPair) -> list[str]:
+    return [
+        join(root, pair.name, f) for side in "12" for f in (f"flow{side}.flo", f"mask{side}.png")
+    ]
 
 
 def read_truth(folder: str, side: int, view: View) -> np.ndarray:
@@ -187,4 +195,11 @@ def score(found: Sequence[FlowScores], weights: Mapping[str, str]) -> Scores:
         "threshold basis: longer side of the source image; pixels: the foreground's, of known flow",
         "flow of image 1 to image 2; 2 to 1 beside it, which the official tool averages with it",
     )
-    return Scores(scores, by_subset, {p.name: p.scores for p in ordered}, weights, notes)
+    return Scores(
+        scores,
+        by_subset,
+        {p.name: p.scores for p in ordered},
+        weights,
+        notes,
+        groups={p.name: p.subset for p in ordered},
+    )
