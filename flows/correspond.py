@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from prefect import flow
 
 from flows.extract import extract
+from flows.pair_blocks import raise_blocks, submit_blocks
 from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.correspond import PairReport, correspond_block, plan_pairs
 from tasks.match_config import CorrespondConfig
-from tasks.progress import gather, raise_failed
+from tasks.progress import gather
 from tasks.report_task import make_report
 from tasks.stored import stored_names
 from tasks.summary import ExtractionSummary, counted
@@ -69,17 +70,11 @@ def correspond(
     extracted = subflow(extract)(plan.images, store, config.extraction())
     known = stored_names(store)
     usable = [p for p in plan.pairs if p.source in known and p.target in known]
-    blocks = [tuple(usable[i : i + config.block]) for i in range(0, len(usable), config.block)]
-    futures = {
-        correspond_block.with_options(
-            task_run_name=f"pairs {i * config.block + 1} to {i * config.block + len(block)}"
-        ).submit(store, block, out, config): len(block)
-        for i, block in enumerate(blocks)
-    }
+    futures = submit_blocks(
+        correspond_block, usable, config.block, lambda _, block: (store, block, out, config)
+    )
     reports, errors = gather("matching pairs", futures)
     done = tuple(sorted((p for block in reports for p in block), key=lambda p: p.pair))
     report = make_report(out, "correspondences", extracted.failures)
-    raise_failed(
-        errors, f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those"
-    )
+    raise_blocks(errors, futures)
     return CorrespondSummary(out, report, extracted, done)

@@ -7,6 +7,7 @@ from prefect.utilities.annotations import quote
 
 from flows.benchmarks import Choice
 from flows.extract import extract
+from flows.pair_blocks import raise_blocks, submit_blocks
 from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.benchmarks import tss
@@ -15,7 +16,7 @@ from tasks.benchmarks.pck_cases import draw_cases
 from tasks.benchmarks.pck_scores import block_folder, score, transfer_block
 from tasks.chosen import as_parameter
 from tasks.match_config import MatchConfig
-from tasks.progress import gather, raise_failed
+from tasks.progress import gather
 from tasks.scores import Scores
 from tasks.stored import stored_weights
 
@@ -28,18 +29,14 @@ def evaluate_keypoints(
     chosen = load(benchmark, root, choice.names, choice.limit)
     store = join(out, "store")
     subflow(extract)(root, store, config.extraction(), only=as_parameter(chosen.names, out))
-    size = config.block
-    blocks = [chosen.pairs[i : i + size] for i in range(0, len(chosen.pairs), size)]
-    futures = {
-        transfer_block.with_options(
-            task_run_name=f"pairs {i * size + 1} to {i * size + len(block)}"
-        ).submit(store, block, block_folder(out, i), config): len(block)
-        for i, block in enumerate(blocks)
-    }
-    reports, errors = gather("transferring keypoints", futures)
-    raise_failed(
-        errors, f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those"
+    futures = submit_blocks(
+        transfer_block,
+        chosen.pairs,
+        config.block,
+        lambda number, block: (store, block, block_folder(out, number), config),
     )
+    reports, errors = gather("transferring keypoints", futures)
+    raise_blocks(errors, futures)
     found = [pair for report in reports for pair in report.pairs]
     scores = score(cast(Any, quote(chosen)), cast(Any, quote(found)), stored_weights(store))
     draw_cases(store, cast(Any, quote(chosen)), cast(Any, quote(scores)), out, config)
@@ -54,17 +51,13 @@ def evaluate_flow(
     chosen = tss.load(root, choice.names, choice.limit)
     store = join(out, "store")
     subflow(extract)(root, store, config.extraction(), only=as_parameter(chosen.names, out))
-    size = config.block
-    blocks = [chosen.pairs[i : i + size] for i in range(0, len(chosen.pairs), size)]
-    futures = {
-        tss.flow_block.with_options(
-            task_run_name=f"pairs {i * size + 1} to {i * size + len(block)}"
-        ).submit(store, root, block, out, config): len(block)
-        for i, block in enumerate(blocks)
-    }
-    reports, errors = gather(f"{benchmark}: dense flow", futures)
-    raise_failed(
-        errors, f"{len(errors)} of {len(blocks)} blocks of pairs failed; run again to do only those"
+    futures = submit_blocks(
+        tss.flow_block,
+        chosen.pairs,
+        config.block,
+        lambda _, block: (store, root, block, out, config),
     )
+    reports, errors = gather(f"{benchmark}: dense flow", futures)
+    raise_blocks(errors, futures)
     found = [pair for report in reports for pair in report]
     return tss.score(cast(Any, quote(found)), stored_weights(store))
