@@ -24,7 +24,7 @@ class Choice:
     """A part of a benchmark. names: classes or sequences, all if empty. limit: items of each."""
 
     names: Annotated[tuple[str, ...], Field(description="Classes or sequences; empty: all.")] = ()
-    limit: Annotated[int | None, Field(description="Items of each; by default all.")] = None
+    limit: Annotated[int | None, Field(ge=1, description="Items of each; by default all.")] = None
 
 
 @dataclass(frozen=True, slots=True)

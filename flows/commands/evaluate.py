@@ -20,8 +20,14 @@ def _add_benchmark(name: str) -> None:
     @evaluate.command(name, help=f"{entry.about}  ROOT: its official layout.")
     @click.argument("root", type=PLACE)
     @click.argument("out", type=PLACE)
-    @click.option(f"--{entry.parts}", "names", type=CommaSeparated(str), default=())
-    @click.option("--limit", type=int, help="Only the first N items of each category.")
+    @click.option(
+        f"--{entry.parts}",
+        "names",
+        type=CommaSeparated(str),
+        default=(),
+        help="Only these, separated by commas.",
+    )
+    @click.option("--limit", type=click.IntRange(min=1), help="Only the first N items of each.")
     @run_options
     @config_options(entry.config)
     def command(

@@ -47,7 +47,8 @@ def presets(name: str | None, debug: bool) -> None:
             click.echo(f"  source     {preset.source}")
             click.echo(f"  settings   {_words(shown, chr(10) + ' ' * 13 if name else ', ')}")
             click.echo(f"  here       patchflow evaluate {'|'.join(preset.evaluates)} --preset {n}")
-    print_done(f"{len(chosen)} presets", "numbers are published ones, not measured here", ())
+    count = "1 preset" if name else f"{len(chosen)} presets"
+    print_done(count, "numbers are published ones, not measured here", ())
 
 
 @click.command()
