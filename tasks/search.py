@@ -158,7 +158,9 @@ def describe_point(
     fields = set(ExtractConfig.model_fields)
     config = ExtractConfig(**{k: v for k, v in store.info.config.items() if k in fields})
     config = config.replace(device=device)
-    (ref, *_) = list_images(image)
+    (ref, *others) = list_images(image)
+    if others:
+        raise ValueError(f"expected one image to search for; {image} stands for {1 + len(others)}")
     pixels = read_image(ref)
     height, width = pixels.shape[:2]
     if not (0 <= point[0] <= width and 0 <= point[1] <= height):
