@@ -72,15 +72,18 @@ def result_stems(names: Iterable[str]) -> dict[str, str]:
     """
     ordered = list(names)
     shared = Counter(PurePosixPath(name).stem for name in ordered)
+    taken = {stem for stem, times in shared.items() if times == 1}
+    further: dict[str, Iterator[str]] = {}  # a million images may share one file name
     stems: dict[str, str] = {}
-    alone = [name for name in ordered if shared[PurePosixPath(name).stem] == 1]
-    taken: set[str] = set()
-    for name in (*alone, *(name for name in ordered if name not in set(alone))):
+    for name in ordered:
         path = PurePosixPath(name)
-        wanted = path.stem if shared[path.stem] == 1 else path.name
-        stems[name] = next(stem for stem in _numbered(wanted) if stem not in taken)
+        if shared[path.stem] == 1:
+            stems[name] = path.stem
+            continue
+        candidates = further.setdefault(path.name, _numbered(path.name))
+        stems[name] = next(stem for stem in candidates if stem not in taken)
         taken.add(stems[name])
-    return {name: stems[name] for name in ordered}
+    return stems
 
 
 def work_key(

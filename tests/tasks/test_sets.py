@@ -41,6 +41,10 @@ def test_stems_are_unique() -> None:
     assert result_stems(["s/a.jpg", "s/a.png"]) == {"s/a.jpg": "a.jpg", "s/a.png": "a.png"}
     tricky = ["twin.jpg", "twin.png", "twin.jpg.png"]
     assert len(set(result_stems(tricky).values())) == 3
+    # As many as a bucket holds: takes half a minute where every name looks at all others.
+    one_name = result_stems(f"{number}/a.jpg" for number in range(20_000))
+    assert len(set(one_name.values())) == 20_000
+    assert one_name["19999/a.jpg"] == "a.jpg-20000"
 
 
 def test_finished_work_is_reused_only_while_it_is_there(tmp_path: Path) -> None:
