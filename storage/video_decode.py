@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import av
@@ -17,27 +18,41 @@ def decode_video(url: str, version: str, start: int = 0) -> Iterator[tuple[int, 
     """Index and (H, W, 3) uint8 RGB of each frame from number `start` on, or why it has none.
 
     Decoded packet by packet, so that a broken one costs its own frame alone. Where time stamps
-    tell frames apart, reading begins at the key frame before `start`, else at the first one.
+    tell frames apart they number them, and reading begins at the key frame before `start`;
+    else frames are counted from the first one.
     """
-    if start > 0:
-        times = _times(url, version)
-        if start < len(times):
-            frames = _sought(url, times, start)
-            found = next(frames, None)
-            if found is not None and found[0] == start:
-                yield found
-                yield from frames
-                return
-    for index, decoded in enumerate(frame for _, frame in _decoded(url)):
+    times = _times(url, version)
+    if len(times) and (start == 0 or start < len(times)):
+        yield from _ranked(url, times, start)
+        return
+    for index, (_, decoded) in enumerate(_decoded(url)):
         if index >= start:
             yield index, _pixels(decoded)
 
 
-def _sought(url: str, times: NDArray[np.int64], start: int) -> Iterator[tuple[int, Decoded]]:
-    """Frames from `start` on, numbered by the rank of their time stamps."""
-    for time, decoded in _decoded(url, int(times[start])):
-        if time is not None and time >= times[start]:
-            yield int(np.searchsorted(times, time)), _pixels(decoded)
+def _ranked(url: str, times: NDArray[np.int64], start: int) -> Iterator[tuple[int, Decoded]]:
+    """Frames from `start` on, numbered by the rank of their time stamps.
+
+    Decoders give them in the order of time, so that a rank which is passed over has no frame;
+    which packet is to blame is not told, as several are decoded at once.
+    """
+    frames = _decoded(url, int(times[start]) if start else None)
+    first = next(frames, None)
+    if start and (first is None or first[0] is None or first[0] > times[start]):
+        frames = _decoded(url)  # it could not be sought
+    elif first is not None:
+        frames = chain([first], frames)
+    problem, due = "the decoder gave no picture of it", start
+    for time, decoded in frames:
+        if isinstance(decoded, str):
+            problem = decoded
+        elif time is not None and time >= times[start]:
+            index = int(np.searchsorted(times, time))
+            yield from ((lost, problem) for lost in range(due, index))
+            if due <= index < len(times):
+                yield index, _pixels(decoded)
+            due = max(due, index + 1)
+    yield from ((lost, problem) for lost in range(due, len(times)))
 
 
 def _decoded(url: str, since: int | None = None) -> Iterator[tuple[int | None, Any]]:
@@ -64,7 +79,8 @@ def _times(url: str, version: str) -> NDArray[np.int64]:  # noqa: ARG001
     """
     fs, path = open_filesystem(url)
     with fs.open(path, "rb") as file, av.open(file) as container:
-        stamps = [p.pts for p in container.demux(container.streams.video[0]) if p.size]
+        stream = container.streams.video[0]
+        stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
     times = np.unique(np.array([t for t in stamps if t is not None], dtype=np.int64))
     return times if len(times) == len(stamps) else times[:0]
 

@@ -72,6 +72,23 @@ def test_a_long_film_is_sought_and_gives_the_same_frames(
     assert list(read_frames(film, 600)) == []
 
 
+@pytest.mark.parametrize("where", [0.3, 0.6, 0.8, 0.95])
+def test_a_broken_film_numbers_its_frames_alike_from_anywhere(tmp_path: Path, where: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), dtype=np.uint8)
+    path = Path(write_mp4(str(tmp_path / "film.mp4"), noise))
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"mdat") + 4
+    hole = int(begin + (len(data) - begin) * where)
+    data[hole : hole + 80] = bytes(80)
+    path.write_bytes(data)
+    clip = open_clip(str(path))
+    whole = [(f.index, f.pixels is None) for f in read_frames(clip)]
+    assert [index for index, _ in whole] == list(range(12))
+    assert sum(lost for _, lost in whole) <= 2
+    for start in (1, 5, 11):
+        assert [(f.index, f.pixels is None) for f in read_frames(clip, start)] == whole[start:]
+
+
 def test_a_broken_frame_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "walk", 3)
     (folder / "001.png").write_bytes(b"no picture at all")
