@@ -205,10 +205,8 @@ def _shared(
 ) -> np.ndarray:
     """The points of clusters that at least `share` of the images have; all if there are none."""
     labels = assign(points, _cluster(points, None, elbow, max_parts, seed))
-    images = len(np.unique(owner))
-    common = [
-        k for k in range(labels.max() + 1) if len(np.unique(owner[labels == k])) >= share * images
-    ]
+    needed = share * len(np.unique(owner)) - 1e-9  # 0.56 x 25 is a bit more than 14 in floats
+    common = [k for k in range(labels.max() + 1) if len(np.unique(owner[labels == k])) >= needed]
     kept = np.isin(labels, common)
     return points[kept] if kept.any() else points
 

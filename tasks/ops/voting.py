@@ -69,7 +69,7 @@ def vote_salient(
     set_mean = float(sums.sum() / max(sizes.sum(), 1))
     limit = threshold if rule == "votes" else ratio * set_mean
     votes = (np.nan_to_num(image_saliency) > limit).sum(axis=0)
-    needed = int(np.ceil(share * len(labels)))
+    needed = int(np.ceil(share * len(labels) - 1e-9))  # 0.56 x 25 is a bit more than 14 in floats
     kept = votes >= needed if rule == "votes" else mean > limit
     shown = _vote_reason if rule == "votes" else _mean_reason
     return ClusterVotes(

@@ -37,6 +37,13 @@ def test_three_of_four_images_are_exactly_three_quarters(share: float, kept: boo
     assert votes.kept[0] == kept
 
 
+def test_a_share_is_not_missed_by_a_rounding_error() -> None:
+    labels = [np.zeros(1, int)] * 25
+    saliency = [np.full(1, 0.5)] * 14 + [np.zeros(1)] * 11
+    assert vote_salient(labels, saliency, clusters=1, rule="votes", share=0.56).kept[0]
+    assert not vote_salient(labels, saliency, clusters=1, rule="votes", share=0.57).kept[0]
+
+
 def test_a_saliency_equal_to_the_threshold_does_not_vote() -> None:
     labels, saliency = [np.zeros(2, int)], [np.full(2, 0.25)]
     votes = vote_salient(labels, saliency, clusters=1, rule="votes", threshold=0.25)
