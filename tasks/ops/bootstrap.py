@@ -50,9 +50,16 @@ def resample(samples: Samples, kind: Kind, rounds: int = 1000, seed: int = 0) ->
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """(2, S): the central `level` of `draws` (rounds, S)."""
+    """(2, S): the central `level` of `draws` (rounds, S).
+
+    Draws without any item that has the score, which are NaN, are left out; NaN where all are.
+    """
     tail = 50 * (1 - level)
-    return np.asarray(np.percentile(draws, [tail, 100 - tail], axis=0))
+    found = np.full((2, draws.shape[1]), np.nan)
+    known = ~np.isnan(draws)
+    for column in np.flatnonzero(known.any(axis=0)):
+        found[:, column] = np.percentile(draws[known[:, column], column], [tail, 100 - tail])
+    return found
 
 
 def _strata(samples: Samples, kind: Kind) -> list[np.ndarray]:

@@ -55,6 +55,17 @@ def test_the_spread_is_that_of_the_mean() -> None:
     )
 
 
+def test_a_score_that_few_items_have_keeps_its_interval() -> None:
+    """Many draws hold neither of the two; of the others the interval is that of the two."""
+    values = np.full((60, 2), NAN)
+    values[3, 0], values[4, 0] = 0.5, 0.7
+    draws = resample(Samples(values, np.ones(60), np.zeros(60, int)), "items")
+    assert 50 < np.isnan(draws[:, 0]).sum() < 250
+    low, high = percentile_interval(draws)
+    np.testing.assert_allclose([low[0], high[0]], [0.5, 0.7])
+    assert np.isnan([low[1], high[1]]).all()
+
+
 def test_groups_of_one_do_not_vary() -> None:
     single = Samples(np.array([[0.2], [0.8]]), np.ones(2), np.array([0, 1]))
     np.testing.assert_allclose(resample(single, "groups", rounds=20), 0.5)
