@@ -7,6 +7,8 @@ from pydantic import Field
 from tasks.config import ExtractConfig
 from tasks.ops.kinds import Facet, Fit
 
+MOST_PAIRS = 1024
+
 
 class MatchConfig(ExtractConfig):
     """How two images are compared, and points of one are found in the other.
@@ -71,7 +73,7 @@ class MatchConfig(ExtractConfig):
 class CorrespondConfig(MatchConfig):
     """How a few good, well-spread correspondences are chosen."""
 
-    pairs: int = Field(default=10, ge=1)
+    pairs: int = Field(default=10, ge=1, le=MOST_PAIRS)
     """Correspondences wanted of a pair of images."""
 
     threshold: float = Field(default=0.05, ge=0, le=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from storage.descriptors import DescriptorStore
 from storage.images import ImageRef
 from tasks.config import ExtractConfig
-from tasks.match_config import CorrespondConfig, MatchConfig
+from tasks.match_config import MOST_PAIRS, CorrespondConfig, MatchConfig
 from tasks.model import resolve_device
 from tasks.ops.alignment import LocalAlignment, fit_alignment
 from tasks.ops.best_buddies import best_buddies, spread
@@ -33,8 +33,6 @@ from tasks.stored import read_descriptors
 # A mirrored source must agree with the target this much better: objects that are nearly
 # symmetric would otherwise turn at random.
 _CLEARLY = 1.5
-# Of more buddies than this, evenly chosen ones are spread: a fine grid's are near duplicates.
-_MOST = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +152,9 @@ def find_matches(found: Comparison, config: CorrespondConfig) -> Matches:
     buddies = best_buddies(
         found.nearest, source.saliency, target.saliency, threshold=config.threshold
     )
-    some = buddies.take(np.arange(0, len(buddies.source), 1 + len(buddies.source) // _MOST))
+    # Of more buddies, evenly chosen ones are spread: a fine grid's are near duplicates.
+    count = len(buddies.source)
+    some = buddies.take(np.linspace(0, count - 1, min(count, MOST_PAIRS)).round().astype(int))
     products = torch.zeros((len(some.source),) * 2, device=target.maps.device)
     for view, patches in ((source, some.source), (target, some.target)):
         index = torch.from_numpy(patches).to(view.maps.device)

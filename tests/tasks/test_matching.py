@@ -1,10 +1,13 @@
 """Two views compared: identity, mirror and shortage, in pixels of the original images."""
 
 import numpy as np
+import pytest
 import torch
 from numpy.testing import assert_allclose
+from pydantic import ValidationError
 
 from storage.images import ImageRef
+from tasks import matching
 from tasks.correspond import match_rows, shortage
 from tasks.match_config import CorrespondConfig
 from tasks.matching import View, compare, dense_flow, find_matches, join_facets, transfer_points
@@ -74,6 +77,20 @@ def test_too_few_matches_come_with_the_reason() -> None:
     message = shortage(one, one, find_matches(compare(one, one, wanted), wanted), wanted)
     assert message is not None
     assert "81 of 100 pairs wanted: there are 81 salient mutual" in message
+
+
+def test_of_very_many_buddies_evenly_chosen_ones_are_spread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, wanted = view(random_maps(6)), CONFIG.replace(pairs=81)
+    for most, expected in ((81, 81), (80, 80), (30, 30)):
+        monkeypatch.setattr(matching, "MOST_PAIRS", most)
+        matches = find_matches(compare(one, one, wanted), wanted)
+        assert (len(matches.similarity), matches.buddies) == (expected, 81)
+        corners = one.grid.centers_xy()[[0, 80]].tolist()
+        assert all(corner in matches.source_xy.tolist() for corner in corners)
+    with pytest.raises(ValidationError, match="less than or equal to 1024"):
+        CONFIG.replace(pairs=1025)
 
 
 def test_joined_facets_count_alike_whatever_their_scale() -> None:
