@@ -22,11 +22,13 @@ def component_at(mask: np.ndarray, seed: int) -> np.ndarray:
     return labels == label
 
 
-def components(mask: np.ndarray) -> np.ndarray:
-    """All 4-connected components, largest first: (count, rows, cols) bool."""
+def components(mask: np.ndarray, most: int | None = None) -> np.ndarray:
+    """The 4-connected components, largest first: (count, rows, cols) bool; `most` of them at most,
+    by default all, which a large speckled mask has no memory for.
+    """
     labels, count = ndimage.label(mask)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    order = np.argsort(-sizes, kind="stable") + 1
+    order = np.argsort(-sizes, kind="stable")[:most] + 1
     return labels[None] == order[:, None, None]
 
 

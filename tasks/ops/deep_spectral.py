@@ -57,7 +57,7 @@ def deep_spectral(
         if not (soft > 0).any():
             found.append(nothing(scene.shape, "the second eigenvector has one sign", soft))
             continue
-        mask = components(soft > 0)[0]
+        mask = components(soft > 0, 1)[0]
         seed = int(np.where(mask, soft, -np.inf).argmax())
         found.append(one_object(mask, seed, soft, scene.saliency[image]))
     return found

@@ -20,6 +20,7 @@ def test_components_are_4_connected_and_largest_first() -> None:
     found = components(MASK)
     assert found.sum(axis=(1, 2)).tolist() == [4, 2]  # the diagonal does not join
     np.testing.assert_array_equal(component_at(MASK, 1), found[1])
+    np.testing.assert_array_equal(components(MASK, 1), found[:1])
     with pytest.raises(ValueError, match=r"seed 2 at \(row, col\) \(0, 2\) is not in the mask"):
         component_at(MASK, 2)
 
