@@ -12,6 +12,7 @@ from tasks.bars import working
 from tasks.bundles import bundle_size
 from tasks.discover import discover_block, learn
 from tasks.discover_config import DiscoverConfig
+from tasks.discover_found import read_objectness
 from tasks.discover_layer import choose_layer, examine_layer
 from tasks.discover_results import DiscoverTotals, collect
 from tasks.progress import gather, raise_failed
@@ -85,6 +86,8 @@ def discover(
         with working("comparing layers"):
             choice = choose_layer(images, out, config, only)
     config = choice.applied(config) if choice else config
+    if config.method == "objectness" and config.learned:
+        read_objectness(config.learned, config)  # says what is wrong with it before hours of work
     extracted = subflow(extract)(images, store, config.extraction(), only)
     names = sorted(name for s in stored_sets(images, store, only) for name in s.images)
     if not names:

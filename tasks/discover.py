@@ -38,7 +38,7 @@ from tasks.sets import work_key
 from tasks.stored import ImageDescriptors, read_descriptors
 
 # Part of every result's key: raise it when the maths or the files change.
-CODE = "discover-2"
+CODE = "discover-3"
 # What decides how images are sorted, shown or cut into tasks, but not which objects are found.
 _LATER = frozenset({"max_groups", "block", "pictures", "learned"})
 
@@ -47,10 +47,10 @@ _LATER = frozenset({"max_groups", "block", "pictures", "learned"})
 def learn(store: str, names: Sequence[str], out: str, config: DiscoverConfig) -> str:
     """Write ``OUT/objectness.json``, learned from a sample of the stored images; its URL."""
     step = -(-len(names) // config.sample_images)
-    sample = list(read_descriptors(DescriptorStore.open(store), list(names)[::step]))
-    scenes = [read_scene(i.descriptors[None], i.saliency[None]) for i in sample]
-    learned = learn_objectness([s.raw[0] for s in scenes], [s.saliency.ravel() for s in scenes])
-    return write_objectness(join(out, "objectness.json"), learned)
+    images = read_descriptors(DescriptorStore.open(store), list(names)[::step])
+    scenes = (read_scene(i.descriptors[None], i.saliency[None]) for i in images)
+    learned = learn_objectness((scene.raw[0], scene.saliency[0]) for scene in scenes)
+    return write_objectness(join(out, "objectness.json"), learned, config)
 
 
 @task(name="discover-block", tags=["patchflow-discover"], **STORAGE_RETRIES)
@@ -71,7 +71,7 @@ def discover_block(
     """
     started = time.perf_counter()
     opened = DescriptorStore.open(store)
-    direction = read_objectness(learned) if learned else None
+    direction = read_objectness(learned, config) if learned else None
     settings = config.model_dump(mode="json", exclude=set(EXECUTION_FIELDS | _LATER))
     facts = {
         "config": settings,
@@ -143,6 +143,7 @@ def _draw(
         pixels=picture,
         grid=image.grid,
         saliency=image.saliency,
+        heads=image.heads,
         objects=labels,
         boxes_xyxy=np.array(found.boxes_xyxy, dtype=np.float64).reshape(-1, 4),
     )

@@ -1,8 +1,8 @@
 """Settings of object discovery."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.config import ExtractConfig
 from tasks.ops.kinds import Facet
@@ -77,3 +77,12 @@ class DiscoverConfig(ExtractConfig):
 
     pictures: bool = True
     """Leave pictures for the report."""
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if self.pca is not None and self.learned:
+            raise ValueError(
+                "with pca, descriptors lie along axes of their store's own, which what an earlier "
+                "run learned does not know. Leave out pca or learned"
+            )
+        return self

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from storage.files import join
 from storage.results import read_json, write_json
+from tasks.discover_config import DiscoverConfig
 from tasks.ops.objectness import Objectness
 from tasks.report_records import ImageRecord
 
@@ -62,9 +63,10 @@ def unpack_descriptor(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype=np.float16).astype(np.float32)
 
 
-def write_objectness(url: str, learned: Objectness | None) -> str:
-    """Write what was learned, null for nothing, and return the URL."""
-    return write_json(url, objectness_content(learned))
+def write_objectness(url: str, learned: Objectness | None, config: DiscoverConfig) -> str:
+    """Write what was learned and from which descriptors, null for nothing; return the URL."""
+    content = objectness_content(learned)
+    return write_json(url, content and content | {"descriptors": _descriptors(config)})
 
 
 def objectness_content(learned: Objectness | None) -> dict[str, object] | None:
@@ -82,19 +84,36 @@ def objectness_content(learned: Objectness | None) -> dict[str, object] | None:
     }
 
 
-def read_objectness(url: str) -> Objectness | None:
+def read_objectness(url: str, config: DiscoverConfig) -> Objectness | None:
     """What `write_objectness` wrote.
 
     Raises:
-        ValueError: another kind of file.
+        ValueError: another kind of file, or one learned from other descriptors than `config`'s.
     """
     content = read_json(url)
     if content is None:
         return None
     try:
+        made = content.pop("descriptors", None)
         direction = np.array(content["direction"], dtype=np.float32)
-        return Objectness(**content | {"direction": direction})
-    except (KeyError, TypeError, ValueError) as error:
+        learned = Objectness(**content | {"direction": direction})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{url} is no objectness.json of `patchflow discover` ({error}); leave --learned out"
         ) from error
+    ours = _descriptors(config)
+    if made not in (None, ours):  # None: of a version that did not note it
+        raise ValueError(
+            f"{url} was learned from other descriptors: {made}, not {ours}; use its settings, or "
+            "leave --learned out"
+        )
+    return learned
+
+
+def _descriptors(config: DiscoverConfig) -> dict[str, str | bool]:
+    return {
+        "model": config.model,
+        "weights": config.resolved_weights,
+        "facet": f"{config.layer}.{config.facet}",
+        "attended": config.attended,
+    }

@@ -30,7 +30,9 @@ _GPU_BYTES = 2**32  # of their graphs together
 class Found:
     """The objects of one image in its own pixels, best first.
 
-    on_grid: the same on the patch grid. masks: (objects, H, W) bool. boxes_xyxy: (4,) each.
+    on_grid: what the method found, on the patch grid; of method objectness, which cuts at the
+    image's resolution, masks and seeds are those of pixels. masks: (objects, H, W) bool.
+    boxes_xyxy: (4,) each.
     artefacts: patches of outstanding norm, whose neighbours stood in for them.
     """
 

@@ -41,8 +41,10 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_boxes_masks_and_groups_agree(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    summary = discover(str(photos), str(out), TINY)
+    summary = discover(str(photos), str(out), TINY.replace(attention_heads=True))
     boxes = read_json(str(out / "boxes.json"))
+    page = read_json(str(out / "set.json"))
+    assert all({"boxes", "heads"} <= image["pictures"].keys() for image in page["images"])
     images = {entry["id"]: entry for entry in read_json(str(out / "images.json"))["images"]}
     assert sorted(e["file_name"] for e in images.values()) == sorted(
         str(path.relative_to(photos)) for path in photos.rglob("*.png")
@@ -114,6 +116,27 @@ def test_only_blocks_that_changed_are_done_again(
     write_photo(photos / "dogs" / "8.png", 9)  # the last of the second block of four
     discover(str(photos), str(out), config)
     assert worked == ["dogs/2.png", "dogs/4.png", "dogs/6.png", "dogs/8.png"]
+
+
+def test_what_was_learned_serves_other_images_of_the_same_descriptors(
+    photos: Path, tmp_path: Path
+) -> None:
+    config = TINY.replace(method="objectness", pictures=False, max_groups=0)
+    first, second = tmp_path / "first", tmp_path / "second"
+    discover(str(photos), str(first), config)
+    again = config.replace(learned=str(first / "objectness.json"))
+    discover(str(photos / "cats"), str(second), again)
+    assert not (second / "objectness.json").exists()
+    for path in (second / "masks").iterdir():
+        np.testing.assert_array_equal(pixels(path), pixels(first / "masks" / path.name))
+    with pytest.raises(ValueError, match=r"learned from other descriptors: .*5\.token.*4\.token"):
+        discover(str(photos), str(tmp_path / "third"), again.replace(layer=4))
+    other = config.replace(learned=str(first / "boxes.json"))
+    with pytest.raises(ValueError, match=r"boxes\.json is no objectness\.json"):
+        discover(str(photos), str(tmp_path / "third"), other)
+    assert not (tmp_path / "third").exists()
+    with pytest.raises(ValueError, match="Leave out pca or learned"):
+        again.replace(pca=8)
 
 
 def test_the_command_names_what_it_could_not_use(tmp_path: Path) -> None:

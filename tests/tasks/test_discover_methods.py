@@ -61,9 +61,7 @@ PICTURES = {
 def test_a_box_or_a_reason(method: Method) -> None:
     config = TINY.replace(method=method)
     images = described(list(PICTURES.values()))
-    learned = learn_objectness(
-        [i.descriptors for i in images], [i.saliency.ravel() for i in images]
-    )
+    learned = learn_objectness((i.descriptors, i.saliency) for i in images)
     for (case, picture), image in zip(PICTURES.items(), images, strict=True):
         (found,) = discover_images([image], [picture], config, learned)
         assert len(found.masks) == len(found.boxes_xyxy) == len(found.on_grid.scores)

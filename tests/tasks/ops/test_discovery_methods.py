@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def test_a_batch_gives_what_its_images_give(method: Method) -> None:
         np.concatenate([v for v, _ in scenes]), np.concatenate([s for _, s in scenes])
     )
     if method is discover_objects:
-        learned = learn_objectness([v for v, _ in scenes], [s for _, s in scenes])
+        learned = learn_objectness(scenes)
         alone = [method(*one, objectness=learned)[0] for one in scenes]
     else:
         alone = [method(*one)[0] for one in scenes]
@@ -204,7 +205,7 @@ def test_artefacts_are_mended_from_their_neighbours() -> None:
 def test_objectness_is_fisher_s_discriminant() -> None:
     """With labels at rest the direction solves C w = m1 - m0 and the means map to 1 and 0."""
     values, saliency = scene(rectangle(12, 15, 3, 4, 5, 6))
-    learned = learn_objectness([values[0]], [saliency[0]], shrinkage=0.1)
+    learned = learn_objectness([(values[0], saliency[0])], shrinkage=0.1)
     assert learned is not None
     x = unit(values[0]).reshape(-1, 12).astype(np.float64)
     inside = rectangle(12, 15, 3, 4, 5, 6).ravel()
@@ -227,9 +228,23 @@ def test_further_objects_are_not_crumbs() -> None:
     assert [int(mask.sum()) for mask in found.masks] == [20, 4]
 
 
+def test_a_speckled_picture_of_many_pixels_takes_no_mask_for_each_speck() -> None:
+    soft = np.zeros((600, 800), dtype=np.float32)
+    soft[::4, ::4] = 1.0  # 30,000 components: 14 GB of masks
+    soft[102:199, 102:199] = 1.0
+    tracemalloc.start()
+    try:
+        found = objects_of(soft, soft)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.masks.sum() == 97 * 97
+    assert peak < 60 * soft.size
+
+
 def test_a_learned_direction_serves_other_images() -> None:
     truth = rectangle(12, 15, 3, 4, 5, 6)
-    learned = learn_objectness([scene(truth)[0]], [scene(truth)[1]])
+    learned = learn_objectness([scene(truth)])
     other = rectangle(12, 15, 5, 8, 4, 5)
     values, saliency = scene(other)  # the same seed: the same two kinds of patches
     found = discover_objects(values, 0 * saliency, objectness=learned)[0]
@@ -251,9 +266,22 @@ def test_tau_is_a_cosine() -> None:
         token_cut(*scene(rectangle(4, 4, 1, 1, 2, 2)), tau=2)
 
 
-def test_learning_needs_matching_lists() -> None:
-    with pytest.raises(ValueError, match="got 1 images and 0 maps"):
-        learn_objectness([np.ones((4, 2))], [])
+def test_many_images_teach_what_one_of_all_their_patches_does() -> None:
+    values, saliency = scene(rectangle(12, 15, 3, 4, 5, 6))
+    saliency = np.where(saliency > saliency.mean(), saliency, 0)  # the mean says no more
+    whole = learn_objectness([(values[0], saliency[0])])
+    rows = learn_objectness((values[0][i : i + 4], saliency[0][i : i + 4]) for i in (0, 4, 8))
+    assert whole is not None
+    assert rows is not None
+    np.testing.assert_allclose(rows.direction, whole.direction, rtol=1e-4, atol=1e-6)
+    assert (rows.share, rows.changed) == (whole.share, whole.changed)
+
+
+def test_learning_needs_images_and_their_saliency() -> None:
+    with pytest.raises(ValueError, match="saliency of 4 patches; got 3 values"):
+        learn_objectness([(np.ones((4, 2)), np.ones(3))])
+    with pytest.raises(ValueError, match="at least one image; got none"):
+        learn_objectness([])
 
 
 @pytest.mark.data
