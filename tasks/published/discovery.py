@@ -8,6 +8,7 @@ DISCOVERY: dict[str, Preset] = {
         config=DiscoverConfig,
         settings={
             **DINO_S16,
+            "dtype": "float16",
             "layer": 11,
             "facet": "key",
             "stride": 16,
@@ -25,6 +26,7 @@ DISCOVERY: dict[str, Preset] = {
         config=DiscoverConfig,
         settings={
             **DINO_S16,
+            "dtype": "float16",
             "layer": 11,
             "facet": "key",
             "stride": 16,
@@ -42,6 +44,7 @@ DISCOVERY: dict[str, Preset] = {
         config=DiscoverConfig,
         settings={
             **DINO_S16,
+            "dtype": "float16",
             "layer": 11,
             "facet": "key",
             "stride": 16,
@@ -60,6 +63,7 @@ DISCOVERY: dict[str, Preset] = {
         config=DiscoverConfig,
         settings={
             **DINO_S16,
+            "dtype": "float16",
             "layer": 11,
             "facet": "key",
             "stride": 16,

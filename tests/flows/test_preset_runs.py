@@ -30,9 +30,12 @@ V3 = "vit_7b_patch16_dinov3.lvd1689m"
 PAPER = {"saliency_heads": [0, 2, 4, 5]}
 COSEG = PAPER | {
     "max_clusters": 15, "elbow": 0.975, "sample_step": 100, "rule": "votes", "threshold": 0.065,
-    "share": 0.75, "refinement": "grabcut", "also": [],
+    "share": 0.75, "refinement": "grabcut", "also": [], "dtype": "float16",
 }  # fmt: skip
-MATCH = {"also": [], "hierarchy": 0, "window": 0, "align": False, "mirror": False}
+MATCH = {
+    "also": [], "hierarchy": 0, "window": 0, "align": False, "mirror": False, "hubness": 0,
+    "dtype": "float16",
+}  # fmt: skip
 VIDEO = {
     "multiple": 64, "recent": 7, "radius": 12, "top_k": 5, "temperature": 0.1,
     "neighbourhood": "square", "labels": "patch", "stride_x": None, "also": [], "channels": None,
@@ -40,8 +43,9 @@ VIDEO = {
 CORR = PAPER | MATCH | {"hierarchy": 2}
 NORMED = "normed_token"
 SQUARE = VIDEO | {"multiple": None}
-LOST = {"method": "lost", "neighbours": 100, "center": False}
-CUT = {"method": "token_cut", "tau": 0.2, "by_saliency": False}
+FOUND = {"also": [], "dtype": "float16"}
+LOST = FOUND | {"method": "lost", "neighbours": 100, "center": False}
+CUT = FOUND | {"method": "token_cut", "tau": 0.2, "by_saliency": False}
 CUT3 = CUT | {"tau": 0.3}
 VIDEO3 = VIDEO | {"multiple": None, "temperature": 0.2, "neighbourhood": "circle"}
 # PROTOCOLS.md's table: benchmark, model, position resize, layer, facet, stride, size, fit, the
@@ -96,6 +100,18 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
 
 def test_the_table_is_complete() -> None:
     assert set(TABLE) == set(PRESETS)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_preset_pins_what_its_paper_did(name: str) -> None:
+    """Whatever the defaults are; that runs use it is tested below."""
+    benchmark, model, resize, layer, facet, stride, size, fit, _, others = TABLE[name]
+    wanted = {"model": model, "layer": layer, "facet": facet, "stride": stride, "fit": fit} | others
+    wanted |= {"size": size} if size else {}
+    wanted |= {"position_resize": resize} if resize else {}
+    entry = BENCHMARKS[benchmark].config
+    settings = entry(**preset_settings(name, entry)).model_dump(mode="json")
+    assert {key: settings[key] for key in wanted} == wanted
 
 
 @pytest.mark.usefixtures("prefect_server")
