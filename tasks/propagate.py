@@ -23,7 +23,7 @@ from tasks.propagator import FrameMask
 from tasks.reuse import finished, mark_finished
 from tasks.video_config import PropagateConfig
 
-CODE = "propagate-2"  # part of every result's key: raise it when the maths or the files change
+CODE = "propagate-3"  # part of every result's key: raise it when the maths or the files change
 
 
 @dataclass(frozen=True, slots=True)
