@@ -12,10 +12,10 @@ from tasks.bundles import in_turn
 from tasks.config import CosegmentConfig
 from tasks.faults import STORAGE_RETRIES
 from tasks.foreground import SetModel, learn_stored
-from tasks.report_pictures import ImageView, SetLook, cluster_records, write_image
+from tasks.report_pictures import SetLook, cluster_records, write_image
 from tasks.report_records import ImageRecord, SetRecord, write_record
 from tasks.report_sketches import offer_stored_facets
-from tasks.set_page import SKETCH, fit_look, inspector_sources
+from tasks.set_page import fit_look, inspector_sources, view_of
 from tasks.set_results import (
     Decided,
     Member,
@@ -75,18 +75,7 @@ def mask_block(
         write_mask(join(folder, path), one.mask)
         if look is None:
             return None
-        view = ImageView(
-            name=one.image.name,
-            pixels=one.picture,
-            grid=one.image.grid,
-            saliency=one.image.saliency,
-            clusters=model.label(one.units),
-            descriptors=one.image.descriptors,
-            heads=one.image.heads,
-            mask=one.mask,
-            sketched={SKETCH: one.image.descriptors},
-        )
-        return write_image(folder, one.member.number, view, look, mask=path)
+        return write_image(folder, one.member.number, view_of(one, model), look, mask=path)
 
     return write_each(store, members, model, config, write)
 

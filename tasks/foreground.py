@@ -76,6 +76,15 @@ class SetModel:
             return decide(self.decision, units)
         return soft_foreground(units, self.clustering.centers, self.votes.kept)
 
+    def decide_sample(self, sample: Sample, config: CosegmentConfig) -> list[np.ndarray]:
+        """`decide` for every image of a sample; zeros for outliers."""
+        return [
+            np.zeros(one.shape[:2], dtype=np.float32)
+            if sample.cls is not None and self.unlike(sample.cls[number], config)
+            else self.decide(one)
+            for number, one in enumerate(sample.units)
+        ]
+
     def label(self, units: np.ndarray) -> np.ndarray:
         """(rows, cols) int32: the cluster of each patch."""
         return assign(units, self.clustering.centers)
@@ -167,11 +176,7 @@ def cosegment(
         cls=cls if len(cls) == len(images) else None,
     )
     model = learn(sample, config)
-    empty = [model.unlike(image.cls, config) for image in images]
-    return model, [
-        np.zeros_like(image.saliency) if none else model.decide(one)
-        for image, one, none in zip(images, units, empty, strict=True)
-    ]
+    return model, model.decide_sample(sample, config)
 
 
 def _without_outliers(

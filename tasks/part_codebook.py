@@ -1,5 +1,6 @@
 """What numbers a set's parts: learnt from its foreground, kept, found again by later runs."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,14 @@ class PartModel:
     around: Surroundings
     book: PartCodebook
 
+    @property
+    def digest(self) -> str:
+        """Of all that numbers the parts."""
+        found = hashlib.blake2b(digest_size=16)
+        for array in (self.axes, self.around.axes, self.book.centers):
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
+
 
 def learn_parts(
     store: DescriptorStore, sample: Sample, model: SetModel, config: PartsConfig
@@ -52,7 +61,7 @@ def learn_parts(
         sample.units[:: -(-len(sample.units) // _AXES_IMAGES)], config.hierarchy
     )
     descriptors = [_flat(around.see(one)) for one in sample.units]
-    decided = [model.decide(one) for one in sample.units]
+    decided = model.decide_sample(sample, config)
     foreground = [one.ravel() > 0.5 for one in decided]
     owner = list(range(len(descriptors)))
     if config.crops and len(sample.names) < _SMALL_SET:
@@ -114,9 +123,11 @@ def read_parts(url: str, config: PartsConfig) -> PartModel:
     """The parts of an earlier run.
 
     Raises:
-        StorageError: no codebook, or one made from other descriptors.
+        StorageError: no codebook, one of `patchflow cluster`, or one made from other descriptors.
     """
     arrays, attributes = read_codebook(url)
+    if (kind := attributes.get("kind")) != "parts":
+        raise StorageError(f"{url} holds {kind}; expected the codebook.zarr of `patchflow parts`")
     if attributes.get("descriptors") != _identity(config):
         raise StorageError(
             f"{url} was made from other descriptors: {attributes.get('descriptors')}; these "

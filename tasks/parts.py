@@ -19,10 +19,10 @@ from tasks.ops.preprocess import to_image_size
 from tasks.ops.refine import strong_regions
 from tasks.part_codebook import PartModel, learn_parts, read_parts, write_parts
 from tasks.parts_config import PartsConfig
-from tasks.report_pictures import ImageView, SetLook, write_image
+from tasks.report_pictures import SetLook, write_image
 from tasks.report_records import ClusterRecord, ImageRecord, SetRecord, write_record
 from tasks.report_sketches import offer_stored_facets
-from tasks.set_page import SKETCH, fit_look, inspector_sources
+from tasks.set_page import fit_look, inspector_sources, view_of
 from tasks.set_results import (
     Decided,
     Member,
@@ -34,7 +34,7 @@ from tasks.set_results import (
 )
 from tasks.sets import ImageSet
 
-CODE = "parts-7"
+CODE = "parts-8"
 CODEBOOK = "codebook.zarr"
 
 
@@ -48,12 +48,12 @@ def parts_sets(
 
 def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> SetReport:
     """Write ``OUT/<set>/parts/<stem>.png``, masks and the codebook, unless an equal run did."""
+    known = read_parts(config.codebook, config) if config.codebook else None
 
     def work(
         opened: DescriptorStore, members: list[Member], folder: str
     ) -> tuple[Written, int, int]:
         names = [member.name for member in members]
-        known = read_parts(config.codebook, config) if config.codebook else None
         axes = known.axes if known else fit_axes(opened, names, config)
         model, sample = learn_stored(opened, names, config, axes)
         parts = known or learn_parts(opened, sample, model, config)
@@ -63,7 +63,7 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
         written = write_blocks(parts_block, store, members, model, parts, look, folder, config)
         warnings = (*model.warnings, *parts.book.warnings, *written.warnings)
         if look is not None:
-            rows = _part_rows(sample, model, parts, look)
+            rows = _part_rows(sample, model.decide_sample(sample, config), parts, look)
             record = SetRecord(
                 kind="parts",
                 name=images.name.rpartition("/")[2],
@@ -81,7 +81,9 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
         told = Written(written.records, written.missing, warnings)
         return told, len(model.clustering.centers), len(parts.book.centers)
 
-    return make_once(store, images, out, config, code=CODE, results=["masks", "parts"], work=work)
+    # The URL of a codebook says nothing: another run may have written another one there.
+    code = f"{CODE} {known.digest}" if known else CODE
+    return make_once(store, images, out, config, code=code, results=["masks", "parts"], work=work)
 
 
 def parts_block(
@@ -104,17 +106,7 @@ def parts_block(
         write_indexed_png(join(folder, f"parts/{one.member.stem}.png"), labels, colours)
         if look is None:
             return None
-        view = ImageView(
-            name=one.image.name,
-            pixels=one.picture,
-            grid=one.image.grid,
-            saliency=one.image.saliency,
-            clusters=model.label(one.units),
-            descriptors=one.image.descriptors,
-            mask=one.mask,
-            parts=labels,
-            sketched={SKETCH: one.image.descriptors},
-        )
+        view = view_of(one, model, labels)
         return write_image(folder, one.member.number, view, look, mask=mask)
 
     return write_each(store, members, model, config, write)
@@ -134,10 +126,10 @@ def label_image(one: Decided, parts: PartModel, config: PartsConfig) -> np.ndarr
 
 
 def _part_rows(
-    sample: Sample, model: SetModel, parts: PartModel, look: SetLook
+    sample: Sample, foreground: Sequence[np.ndarray], parts: PartModel, look: SetLook
 ) -> tuple[ClusterRecord, ...]:
     """One row for each part, in its colour, counted over the images that the set is learnt from."""
-    inside = [model.decide(one) > 0.5 for one in sample.units]
+    inside = [one > 0.5 for one in foreground]
     total = max(sum(int(one.sum()) for one in inside), 1)
     centers = parts.book.centers
     nearest = [assign(parts.around.see(one), centers) for one in sample.units if len(centers)]

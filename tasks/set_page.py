@@ -6,9 +6,11 @@ import numpy as np
 
 from storage.descriptors import DescriptorStore
 from tasks.config import ExtractConfig
-from tasks.report_pictures import SetLook, set_look
+from tasks.foreground import SetModel
+from tasks.report_pictures import ImageView, SetLook, set_look
 from tasks.report_records import SketchRecord
 from tasks.report_sketches import sketch_records
+from tasks.set_results import Decided
 from tasks.stored import read_descriptors
 
 SKETCH = "main"  # the inspector's source: the descriptors of the main facet
@@ -32,6 +34,22 @@ def fit_look(
         clusters=clusters,
         sources=[SKETCH],
         binned=len(names) <= _BINNED_IMAGES,
+    )
+
+
+def view_of(one: Decided, model: SetModel, parts: np.ndarray | None = None) -> ImageView:
+    """What the page shows of one decided image. parts: (H, W) labels, where there are parts."""
+    return ImageView(
+        name=one.image.name,
+        pixels=one.picture,
+        grid=one.image.grid,
+        saliency=one.image.saliency,
+        clusters=model.label(one.units),
+        descriptors=one.image.descriptors,
+        heads=one.image.heads,
+        mask=one.mask,
+        parts=parts,
+        sketched={SKETCH: one.image.descriptors},
     )
 
 

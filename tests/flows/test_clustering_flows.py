@@ -8,12 +8,13 @@ import pytest
 from distributed import Client, LocalCluster
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from set_memory import STRIDE, image_names, write_set
 
 from flows.cluster import cluster
 from flows.cosegment import cosegment
 from flows.extract import extract
 from flows.parts import parts
-from storage.codebooks import read_codebook
+from storage.codebooks import read_codebook, write_codebook
 from storage.descriptors import DescriptorStore
 from storage.errors import StorageError
 from storage.results import read_indexed_png, read_mask
@@ -24,9 +25,11 @@ from tasks.joined import fit_axes
 from tasks.ops.kmeans import assign, mean_squared_distance
 from tasks.ops.log_bin import log_bin
 from tasks.ops.patch_grid import unit
-from tasks.part_codebook import crops, learn_parts
+from tasks.part_codebook import crops, learn_parts, read_parts
+from tasks.parts import parts_set
 from tasks.parts_config import ClusterConfig, PartsConfig
 from tasks.report_records import read_record
+from tasks.sets import ImageSet
 from tasks.stored import stored_grid
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -142,8 +145,9 @@ def test_parts_have_the_images_size_and_the_codebook_finds_them_again(
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     store = str(tmp_path / "store")
-    parts(str(photos), str(first), PARTS.replace(pictures=True), store)
+    parts(str(photos), str(first), PARTS.replace(pictures=True, attention_heads=True), store)
     page = read_record(f"{first}/cats/set.json")
+    assert {"parts", "overlay", "heads"} <= page.images[0].pictures.keys()
     assert list(page.legend) == [f"part {row.id}" for row in page.clusters]
     assert [source.id for source in page.sketches] == ["main", "main-bins", "4-token"]
     assert (first / "report" / "pages" / "cats-parts-inspector.html").exists()
@@ -159,6 +163,27 @@ def test_parts_have_the_images_size_and_the_codebook_finds_them_again(
         assert_array_equal(read_indexed_png(str(second / f"cats/parts/{picture.name}")), labels)
     centers = read_codebook(str(first / "cats/codebook.zarr"))[0]["centers"]
     assert_allclose(read_codebook(str(second / "cats/codebook.zarr"))[0]["centers"], centers)
+
+
+def test_another_codebook_at_the_same_place_is_not_taken_for_the_first(tmp_path: Path) -> None:
+    write_set(tmp_path, 3)
+    store, images = str(tmp_path / "store"), ImageSet("discs", image_names(3))
+    config = PartsConfig(stride=STRIDE, pictures=False)
+    parts_set(store, images, str(tmp_path / "a"), config)
+    kept = str(tmp_path / "a/discs/codebook.zarr")
+    again, out = config.replace(codebook=kept), str(tmp_path / "b")
+    assert [parts_set(store, images, out, again).reused for _ in range(2)] == [False, True]
+
+    def labels(run: str) -> list[np.ndarray]:
+        return [read_indexed_png(f"{tmp_path}/{run}/discs/parts/{i:05d}.png") for i in range(3)]
+
+    first = labels("a")
+    assert_array_equal(np.unique(first[0]), [0, 1, 2, 3, 4])
+    assert_array_equal(labels("b"), first)
+    arrays, attributes = read_codebook(kept)
+    write_codebook(kept, arrays | {"centers": arrays["centers"][::-1]}, attributes)
+    assert not parts_set(store, images, out, again).reused
+    assert_array_equal(labels("b"), np.array([0, 4, 3, 2, 1])[first])
 
 
 def test_crops_bring_mirrored_views_of_the_same_foreground(photos: Path, tmp_path: Path) -> None:
@@ -192,6 +217,9 @@ def test_a_codebook_of_other_descriptors_is_refused(photos: Path, tmp_path: Path
         parts(str(photos / "dogs"), str(tmp_path / "b"), other)
     assert isinstance(caught.value.exceptions[0], StorageError)
     assert "made from other descriptors" in str(caught.value.exceptions[0])
+    write_codebook(str(tmp_path / "clusters.zarr"), {"centers": np.eye(2)}, {"kind": "clusters"})
+    with pytest.raises(StorageError, match="holds clusters; expected the codebook"):
+        read_parts(str(tmp_path / "clusters.zarr"), PARTS)
     missing = PARTS.replace(codebook=str(tmp_path / "none.zarr"))
     with pytest.raises(ExceptionGroup) as caught:
         parts(str(photos / "dogs"), str(tmp_path / "c"), missing)
