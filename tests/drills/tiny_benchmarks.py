@@ -70,6 +70,25 @@ def davis(root: Path, year: int = 2017, frames: int = 3) -> None:
         _mask(root / "Annotations" / "480p" / "run" / f"{index:05d}.png", 48)
 
 
+def cub(root: Path) -> None:
+    """Four birds of one class, two to learn from and two to test; beak and tail."""
+    (root / "parts").mkdir(parents=True)
+    (root / "classes.txt").write_text("1 001.Wren\n")
+    (root / "parts" / "parts.txt").write_text("1 beak\n2 tail\n")
+    for number in range(1, 5):
+        name = f"001.Wren/{number}.jpg"
+        write_photo(root / "images" / name, number, *_SIZE)
+        for file, text in (
+            ("images", name),
+            ("image_class_labels", "1"),
+            ("train_test_split", number % 2),
+            ("bounding_boxes", "4.0 4.0 56.0 40.0"),
+            ("parts/part_locs", f"1 {20 + number}.0 20.0 1\n{number} 2 40.0 30.0 1"),
+        ):
+            with (root / f"{file}.txt").open("a") as lines:
+                lines.write(f"{number} {text}\n")
+
+
 def voc(root: Path) -> None:
     """One image."""
     for folder in ("ImageSets/Main", "Annotations"):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_benchmarks import davis, pascal_coseg, pf_willow, voc
+from tiny_benchmarks import cub, davis, pascal_coseg, pf_willow, voc
 
 from flows.evaluate import evaluate
 from flows.evaluate_settings import settings_of
@@ -63,6 +63,23 @@ def test_twice_the_same_and_nothing_is_done_again(
     monkeypatch.setattr(propagate, "run_clip", must_not_run)
     evaluate(name, str(tmp_path / "data"), str(tmp_path / "a"), config)
     assert first.read_bytes() == before
+
+
+SALIENT = {"rule": "relative", "ratio": 0.01, "sample_step": 1, "parts": 2, "hierarchy": 0}
+OTHERS = {
+    "cub": (cub, SALIENT, "landmark_error"),
+    "pf-willow-parts": (pf_willow, SALIENT, "agreement"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_benchmarks_that_no_preset_measures_run_too(name: str, tmp_path: Path) -> None:
+    write, settings, score = OTHERS[name]
+    write(tmp_path / "data")
+    tiny = TINY | settings | {"refinement": "none", "pictures": False}
+    content = read_json(evaluate(name, str(tmp_path / "data"), str(tmp_path / "out"), tiny).metrics)
+    assert content["count"] == len(content["items"]) > 0
+    assert score in content["scores"]
 
 
 def test_settings_of_a_form_win_over_its_preset() -> None:
