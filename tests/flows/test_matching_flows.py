@@ -16,6 +16,7 @@ from flows.cli import main
 from storage.descriptors import DescriptorStore
 from tasks.ops.flow import decode_flow
 from tasks.report_records import read_record
+from tasks.search import describe_point
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -122,6 +123,8 @@ def test_search_finds_the_image_itself_first(
     assert every[0] == float(hits[0]["similarity"])
     outside = run("search", store, picture, tmp_path / "x", "--point", "161,0", status=1)
     assert "the point 161.0,0.0 lies outside a.png" in outside.stderr
+    with pytest.raises(ValueError, match=r"expected one image to search for; .* stands for 4"):
+        describe_point(str(folder), (1, 1), DescriptorStore.open(str(store)))
 
 
 def test_tss_scores_what_the_tiny_pair_was_made_for(tmp_path: Path) -> None:
