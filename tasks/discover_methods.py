@@ -21,6 +21,8 @@ from tasks.ops.token_cut import mask_cut, token_cut
 from tasks.stored import ImageDescriptors
 
 NOTHING_LEARNED = "nothing is salient in these images, so that no objects could be learned"
+MOST_CUT = 20_000  # patches of an image whose graph is made: 1.6 GB
+_CUTS = frozenset({"token_cut", "mask_cut", "deep_spectral"})  # lost makes no graph
 _FLAT = 4  # levels of a channel, of 255: what compression adds to one colour
 _GPU_BATCH = 16  # images of one grid that a GPU cuts at once, at most
 _GPU_BYTES = 2**32  # of their graphs together
@@ -61,12 +63,19 @@ def discover_images(
         pictures: (H, W, 3) uint8 each; one of a single colour holds no object.
         learned: for method objectness; None where there was nothing to learn from.
     """
+    patches = images[0].grid.rows * images[0].grid.cols
+    if config.method in _CUTS and patches > MOST_CUT:
+        reason = (
+            f"{patches} patches: their graph would take {4e-9 * patches**2:.0f} GB; take a smaller "
+            "--size, or --method objectness"
+        )
+        return [_nothing(image, reason) for image in images]
     if config.method == "objectness":
         found = [_by_objectness(image, config, learned) for image in images]
     else:
         found = _by_cuts(images, pictures, config)
     return [
-        _nothing(image)
+        _nothing(image, "the picture is of one colour")
         if one_colour(picture)
         else replace(one, artefacts=int(artefacts(image.descriptors[None]).sum()))
         for one, image, picture in zip(found, images, pictures, strict=True)
@@ -78,8 +87,8 @@ def one_colour(picture: np.ndarray) -> bool:
     return bool(np.ptp(picture, axis=(0, 1)).max() <= _FLAT)
 
 
-def _nothing(image: ImageDescriptors) -> Found:
-    none = nothing(image.grid.shape, "the picture is of one colour")
+def _nothing(image: ImageDescriptors, reason: str) -> Found:
+    none = nothing(image.grid.shape, reason)
     return Found(none, np.zeros((0, *image.grid.image[::-1]), dtype=bool), ())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from storage.images import ImageRef
+from tasks import discover_methods
 from tasks.describe import describe
 from tasks.discover_config import DiscoverConfig, Method
 from tasks.discover_methods import batch_size, discover_images, one_colour
@@ -88,6 +89,17 @@ def test_images_of_one_grid_together_give_what_each_gives() -> None:
     for image, picture, one in zip(images, pictures, together, strict=True):
         (alone,) = discover_images([image], [picture], config)
         np.testing.assert_array_equal(one.masks, alone.masks)
+
+
+@pytest.mark.parametrize("method", ["token_cut", "mask_cut", "deep_spectral"])
+def test_a_graph_that_no_memory_holds_is_not_made(
+    method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discover_methods, "MOST_CUT", 20)
+    picture = PICTURES["two equal objects"]
+    (found,) = discover_images(described([picture]), [picture], TINY.replace(method=method))
+    assert not len(found.masks)
+    assert "take a smaller --size, or --method objectness" in str(found.on_grid.reason)
 
 
 def test_a_gpu_takes_as_many_as_its_memory_holds() -> None:
