@@ -70,6 +70,12 @@ def davis(root: Path, year: int = 2017, frames: int = 3) -> None:
         _mask(root / "Annotations" / "480p" / "run" / f"{index:05d}.png", 48)
 
 
+def davis_unsupervised(root: Path) -> None:
+    """The same with the annotations of the task without masks."""
+    davis(root)
+    (root / "Annotations").rename(root / "Annotations_unsupervised")
+
+
 def cub(root: Path) -> None:
     """Four birds of one class, two to learn from and two to test; beak and tail."""
     (root / "parts").mkdir(parents=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_benchmarks import cub, davis, pascal_coseg, pf_willow, voc
+from tiny_benchmarks import cub, davis, davis_unsupervised, pascal_coseg, pf_willow, voc
 
 from flows.evaluate import evaluate
 from flows.evaluate_settings import settings_of
@@ -67,6 +67,11 @@ def test_twice_the_same_and_nothing_is_done_again(
 
 SALIENT = {"rule": "relative", "ratio": 0.01, "sample_step": 1, "parts": 2, "hierarchy": 0}
 OTHERS = {
+    "davis2017-unsupervised": (
+        davis_unsupervised,
+        {"recent": 2, "channels": None, "stride_x": None},
+        "j&f",
+    ),
     "cub": (cub, SALIENT, "landmark_error"),
     "pf-willow-parts": (pf_willow, SALIENT, "agreement"),
 }
@@ -76,7 +81,7 @@ OTHERS = {
 def test_benchmarks_that_no_preset_measures_run_too(name: str, tmp_path: Path) -> None:
     write, settings, score = OTHERS[name]
     write(tmp_path / "data")
-    tiny = TINY | settings | {"refinement": "none", "pictures": False}
+    tiny = TINY | settings | ({} if "davis" in name else {"refinement": "none", "pictures": False})
     content = read_json(evaluate(name, str(tmp_path / "data"), str(tmp_path / "out"), tiny).metrics)
     assert content["count"] == len(content["items"]) > 0
     assert score in content["scores"]
