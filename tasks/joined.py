@@ -28,7 +28,7 @@ def fit_axes(store: DescriptorStore, names: Sequence[str], config: CosegmentConf
     for name in images:
         joined = join_facets([store.read(name, array) for array in config.arrays])
         flat = joined.reshape(-1, joined.shape[-1])
-        sample.append(flat[:: max(1, len(flat) // each)])
+        sample.append(flat[:: max(1, len(flat) // each)].copy())  # a view would keep all of it
     return principal_axes(np.concatenate(sample))
 
 

@@ -112,7 +112,7 @@ def fit_surroundings(maps: Sequence[np.ndarray], hierarchy: int) -> Surroundings
     for units in maps:
         bins = binned(units, hierarchy)
         flat = bins.reshape(-1, bins.shape[-1])
-        sample.append(flat[:: max(1, len(flat) // each)])
+        sample.append(flat[:: max(1, len(flat) // each)].copy())
     return Surroundings(hierarchy, principal_axes(np.concatenate(sample), _BIN_AXES))
 
 

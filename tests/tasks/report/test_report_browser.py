@@ -93,13 +93,13 @@ def test_overview_filters_by_name_and_kind(tab: Tab) -> None:
 def test_set_page_filters_orders_and_hides_layers(tab: Tab) -> None:
     page = tab.open("pages/dogs-coseg.html")
     names = page.locator(".item h3")
-    assert names.first.inner_text().startswith(NAMES[0])
+    assert names.first.text_content().startswith(NAMES[0])
     page.locator("#order").select_option("worst")
-    scores = [re.findall(r"Jaccard (\S+)", text) for text in names.all_inner_texts()]
+    scores = [re.findall(r"Jaccard (\d\.\d{3})", text) for text in names.all_text_contents()]
     assert scores == [["0.300"], ["0.500"], ["0.700"], ["0.900"], []]
     page.get_by_text("with warnings").click()
     assert page.locator("#count").inner_text() == "1 of 5"
-    assert page.locator(".item .note").inner_text() == "too dark"
+    assert page.locator(".item .note").text_content() == "too dark"
     page.get_by_text("with warnings").click()
     assert tab.count(".item figure") == 25
     page.locator("#shown").get_by_text("clusters").click()
