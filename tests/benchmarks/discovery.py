@@ -164,11 +164,12 @@ def peak_mib() -> float:
 
 def describe(args: Any) -> None:
     """Describe every image at ROWS x COLS patches (upright ones are turned on their side)."""
+    import torch
     from PIL import Image
 
     from tasks.config import ExtractConfig
     from tasks.describe import describe as described
-    from tasks.ops.quantise import quantise
+    from tasks.ops.quantise import quantise_batch
 
     config = ExtractConfig(
         weights=args.weights, layer=args.layer, facet=args.facet, stride=14, fit="native", batch=1
@@ -181,7 +182,8 @@ def describe(args: Any) -> None:
             picture = picture.transpose(Image.Transpose.ROTATE_90)
         resized = np.asarray(picture.resize((14 * COLS, 14 * ROWS), Image.Resampling.BICUBIC))
         arrays = described([resized], config)[0].arrays
-        kept[f"{i}/int8"], kept[f"{i}/scale"] = quantise(arrays["descriptors"])
+        batch = torch.from_numpy(arrays["descriptors"])[None]
+        kept[f"{i}/int8"], kept[f"{i}/scale"] = (x[0].numpy() for x in quantise_batch(batch))
         kept[f"{i}/saliency"] = arrays["saliency"]
     np.savez(args.save, **kept)
     print(f"{len(files)} images in {args.save}")

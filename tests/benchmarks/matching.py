@@ -34,7 +34,7 @@ from storage.planning import plan_partitions
 from tasks.match_config import CorrespondConfig
 from tasks.matching import View, compare, find_matches, join_facets
 from tasks.ops.patch_grid import plan_grid
-from tasks.ops.quantise import quantise
+from tasks.ops.quantise import quantise_batch
 from tasks.search import search_patches
 
 # Name: patch, stride, size, facets of 384 channels, settings beside the defaults.
@@ -149,9 +149,10 @@ def make_store(url: str, patches: int) -> DescriptorStore:
         writer = store.begin(partition, specs)
         for image in partition.images:
             rng = np.random.default_rng(int(image.ref.name[:5]))
-            packed = quantise(rng.standard_normal((*GRID, CHANNELS), dtype=np.float32))
-            values = {"descriptors": packed.values, "descriptors_scale": packed.scale}
-            writer.append(image.ref, image.width, image.height, values)
+            maps = rng.standard_normal((1, *GRID, CHANNELS), dtype=np.float32)
+            values, scale = (x[0].numpy() for x in quantise_batch(torch.from_numpy(maps)))
+            arrays = {"descriptors": values, "descriptors_scale": scale}
+            writer.append(image.ref, image.width, image.height, arrays)
         writer.commit()
     store.refresh()
     return store
