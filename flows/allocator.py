@@ -11,7 +11,8 @@ def share_one_arena() -> bool:
     """Have all threads of this process, and of those it starts, take memory from one arena.
 
     glibc gives threads arenas of their own, and each keeps what its thread has freed, in pieces:
-    through a video, where frames pass from thread to thread, that grows to hundreds of megabytes.
+    through a video or a large set, where arrays pass from thread to thread, that grows to hundreds
+    of megabytes.
     Must come before threads are started. Returns whether the allocator is one that listens.
     """
     os.environ.setdefault("MALLOC_ARENA_MAX", "1")

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from flows.allocator import share_one_arena
 from storage.descriptors import ArraySpec, DescriptorStore
 from storage.planning import plan_partitions
 from storage.sources import ImageRef
@@ -73,6 +74,7 @@ def run(what: str, folder: Path, count: int, sample: int) -> None:
     from tasks.cosegment import cosegment_set
     from tasks.parts import parts_set
 
+    share_one_arena()  # as the commands do
     images = ImageSet("discs", image_names(count))
     store, out = str(folder / "store"), str(folder / what)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
