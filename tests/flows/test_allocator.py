@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,12 @@ libc.fclose(ctypes.c_void_p(file))
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
 def test_threads_take_memory_from_one_arena(tmp_path: Path) -> None:
     arenas = {}
+    # A command that ran in this process earlier may have set it, and children inherit it.
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
     for how in ("shared", "plain"):
         listing = tmp_path / how
-        subprocess.run([sys.executable, "-c", CODE, how, str(listing)], check=True)
+        command = [sys.executable, "-c", CODE, how, str(listing)]
+        subprocess.run(command, check=True, env=environment)
         arenas[how] = listing.read_text().count("<heap nr=")
     assert arenas["shared"] == 1
     assert arenas["plain"] > 1
