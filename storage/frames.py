@@ -1,5 +1,6 @@
 """Frames of video files as images of a source: every n-th, or so many a second."""
 
+import functools
 import math
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import UnreadableImageError
+from storage.video_decode import upright
 
 __all__ = ["FrameTime", "choose_frames", "frame_size", "frame_times", "read_frame"]
 
@@ -73,10 +75,9 @@ def read_frame(fs: Any, path: str, stamp: int, name: str) -> NDArray[np.uint8]:
 
 
 def frame_size(fs: Any, path: str, name: str) -> tuple[int, int]:
-    """(width, height) in pixels of a video's frames."""
+    """(width, height) in pixels of a video's frames, upright."""
     try:
-        reader = _reader(fs, path)
-        return int(reader.stream.width), int(reader.stream.height)
+        return _reader(fs, path).size
     except av.error.FFmpegError as error:
         raise UnreadableImageError(name, f"no video that can be read ({error})") from error
 
@@ -117,9 +118,21 @@ class _Reader:
         for frame in self._frames:
             if frame.pts is not None and frame.pts >= stamp:
                 self._last = frame.pts
-                return np.asarray(frame.to_ndarray(format="rgb24"))
+                return upright(frame)
         self._last = None
         raise LookupError("it ends before this frame")
+
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """(width, height), upright: only a frame that was decoded tells whether it is turned."""
+        size = int(self.stream.width), int(self.stream.height)
+        self._container.seek(0)
+        self._last = None
+        try:
+            first = next(self._container.decode(self.stream), None)
+        except av.error.FFmpegError:  # a broken one fails when it is read, the others do not
+            first = None
+        return size[::-1] if first is not None and round(first.rotation / 90) % 2 else size
 
 
 def _stream(container: Any, path: str) -> Any:

@@ -85,5 +85,14 @@ def _times(url: str, version: str) -> NDArray[np.int64]:  # noqa: ARG001
     return times if len(times) == len(stamps) else times[:0]
 
 
+def upright(frame: Any) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a decoded frame as players show it: telephones film sideways and
+    note the turn, in quarters, in the file.
+    """
+    pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    quarters = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
+
+
 def _pixels(frame: Any) -> Decoded:
-    return frame if isinstance(frame, str) else frame.to_ndarray(format="rgb24")
+    return frame if isinstance(frame, str) else upright(frame)

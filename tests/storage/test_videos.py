@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from storage import video_decode
 from storage.errors import SourceError
+from storage.images import image_size, list_images, read_image
 from storage.videos import list_clips, open_clip, read_frames, write_mp4
 
 
@@ -124,6 +126,28 @@ def test_odd_and_varying_sizes_are_made_even_and_equal(tmp_path: Path) -> None:
     pictures = [colour(0, 31, 33), colour(0, 60, 20), colour(0, 31, 33)]
     frames = list(read_frames(open_clip(write_mp4(str(tmp_path / "odd.mp4"), pictures))))
     assert [f.pixels.shape for f in frames if f.pixels is not None] == [(32, 34, 3)] * 3
+
+
+def test_a_film_that_a_telephone_turned_is_upright(tmp_path: Path) -> None:
+    path = str(tmp_path / "turned.mp4")
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(-90)  # counter-clockwise: it is shown turned to the right
+        sideways = np.full((48, 64, 3), 40, np.uint8)
+        sideways[:, :32] = 200  # what lies to the left comes to the top
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(sideways, format="rgb24")))
+        container.mux(stream.encode())
+    refs = list_images(path)
+    assert image_size(refs[0]) == (48, 64)
+    pictures = [f.pixels for f in read_frames(open_clip(path))] + [read_image(r) for r in refs]
+    assert len(pictures) == 6
+    for pixels in pictures:
+        assert pixels is not None
+        assert pixels.shape == (64, 48, 3)
+        assert pixels[:28].mean() > 180
+        assert pixels[36:].mean() < 60
 
 
 def test_browsers_find_the_index_in_front_of_the_data(tmp_path: Path) -> None:
