@@ -44,16 +44,20 @@ def azurite_binary() -> str | None:
 
 @dataclass
 class Server:
-    """A child process that listens on a port of loopback."""
+    """A child process that listens on a port of loopback. env: what its environment has besides."""
 
     command: list[str]
     port: int
+    env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
         # Output to nowhere: a full pipe would stop the server.
         self.process = subprocess.Popen(
-            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self.command,
+            env=os.environ | self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import local_servers
+import psutil
 
 ROOT = Path(__file__).parents[2]
 POOL = "patchflow"
@@ -110,14 +111,14 @@ class Stack:
 
     def start_scheduler(self) -> None:
         port = str(self.ports["scheduler"])
-        options = ["--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+        options = ["--host", "127.0.0.1", "--port", port, *_pages()]
         command = [*_module("distributed.cli.dask_scheduler"), *options]
         # Too short a time loses workers that only load a model on a busy machine.
         self._start("scheduler", command, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": self.ttl})
         self._await_port("scheduler")
 
     def start_dask_worker(self, number: int) -> None:
-        options = ["--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+        options = ["--nworkers", "1", "--nthreads", "1", "--no-nanny", *_pages()]
         place = ["--local-directory", str(self.folder / f"dask-{number}")]
         where = [self.scheduler, "--host", "127.0.0.1", "--memory-limit", "2GiB"]
         command = [*_module("distributed.cli.dask_worker"), *where, *options, *place]
@@ -140,6 +141,16 @@ class Stack:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def listening(self) -> list[str]:
+        """Addresses at which the parts and their children can be reached, e.g. 127.0.0.1:8786."""
+        found = []
+        for part in self.parts.values():
+            process = psutil.Process(part.pid)
+            for each in (process, *process.children(recursive=True)):
+                sockets = each.net_connections(kind="inet")
+                found += [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN]
+        return [f"{address.ip}:{address.port}" for address in found]
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         process = self.parts[name]
@@ -219,6 +230,11 @@ def whole_stack(workers: int = 2, deployed: bool = True, ttl: str = "300s") -> I
 
 def _module(name: str) -> list[str]:
     return [sys.executable, "-m", name]
+
+
+def _pages() -> list[str]:
+    """Dask serves its health and metrics on every interface, with --host and --no-dashboard too."""
+    return ["--dashboard-address", "127.0.0.1:0", "--no-dashboard"]
 
 
 def _listens(port: int) -> bool:

