@@ -11,8 +11,18 @@ from storage.files import zarr_store
 from storage.layout import ArraySpec
 from storage.sealed import digest
 
-__all__ = ["Arrays", "create_group", "fill_value", "image_digest", "shard_images"]
+__all__ = [
+    "ZSTD_LEVEL",
+    "Arrays",
+    "create_group",
+    "fill_value",
+    "image_digest",
+    "is_compressed",
+    "little_bytes",
+    "shard_images",
+]
 
+ZSTD_LEVEL = 1
 _SHARD_BYTES = 64 * 2**20
 _SHARD_IMAGES = 32
 Arrays = Mapping[str, NDArray[Any]]
@@ -42,11 +52,16 @@ def create_group(url: str, specs: Sequence[ArraySpec], count: int) -> zarr.Group
 
 
 def _codecs(dtype: str) -> tuple[Any, ...]:
-    """Checksums find flipped bytes. Floats hardly compress; quantised ones do, by a sixth."""
+    """Checksums find flipped bytes. See `storage.shards`, which encodes."""
     checksum = zarr.codecs.Crc32cCodec()
-    if np.dtype(dtype).kind == "f":
-        return (checksum,)
-    return zarr.codecs.ZstdCodec(level=1), checksum
+    if is_compressed(dtype):
+        return zarr.codecs.ZstdCodec(level=ZSTD_LEVEL), checksum
+    return (checksum,)
+
+
+def is_compressed(dtype: str) -> bool:
+    """Whether chunks go through Zstandard: floats hardly compress; quantised ones by a sixth."""
+    return np.dtype(dtype).kind != "f"
 
 
 def shard_images(spec: ArraySpec, count: int) -> int:
@@ -64,7 +79,11 @@ def image_digest(arrays: Arrays) -> str:
     """blake2b-128 over one image's bytes, little-endian and row-major, by array name."""
     parts: list[bytes | memoryview] = []
     for name in sorted(arrays):
-        array = arrays[name]
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        parts += [name.encode(), np.ascontiguousarray(little).reshape(-1).view(np.uint8).data]
+        parts += [name.encode(), little_bytes(arrays[name])]
     return digest(*parts)
+
+
+def little_bytes(array: NDArray[Any]) -> memoryview:
+    """An array's bytes, little-endian and row-major; a view where it lies so already."""
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return np.ascontiguousarray(little).reshape(-1).view(np.uint8).data

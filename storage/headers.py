@@ -10,6 +10,8 @@ from storage.errors import UnreadableImageError
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 8
 _ORIENTATION = 0x0112
+# "Major brands" of ISO/IEC 23008-12, in the first box of a file.
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 
 # Pillow's own limit, from the header as ours, so that no warning comes below it.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -45,6 +47,8 @@ def _what_it_is(data: bytes) -> str:
     head = data[:512]
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
         return "not an image: the file holds HTML or XML"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return "a HEIC file, which Pillow does not decode: convert it to JPEG"
     text = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
     if text >= 0.95 * len(head):
         return "not an image: the file holds text"

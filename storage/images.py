@@ -86,8 +86,8 @@ def decode_image(
         if at_least is not None:
             _draft(image, at_least)
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(_to_rgb(upright), dtype=np.uint8)
+        ImageOps.exif_transpose(image, in_place=True)
+        return np.asarray(_to_rgb(image), dtype=np.uint8)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on broken data
@@ -176,7 +176,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         paper = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _gray(values: NDArray[Any]) -> Image.Image:

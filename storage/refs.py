@@ -20,11 +20,16 @@ IMAGE_SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
         *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".tga"),
+        # What telephones write. Pillow cannot decode it, and says so: better than to pass it over.
+        *(".heic", ".heif"),
     }
 )
 _BROKEN = re.compile(r"#broken=(.*)#$", re.DOTALL)
 VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts")
+    (
+        *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+        *(".3gp", ".wmv", ".flv", ".ogv"),
+    )
 )
 
 

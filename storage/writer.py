@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from storage.arrays import Arrays, create_group, image_digest, shard_images
 from storage.errors import StorageError
@@ -15,6 +13,7 @@ from storage.layout import ArraySpec, Commit, ImageRecord, Mark, new_attempt
 from storage.marks import Failure, failure_mark, write_commit, write_failures
 from storage.planning import Partition
 from storage.refs import ImageRef
+from storage.shards import ShardWriter
 
 __all__ = ["Failure", "PartitionWriter", "image_digest", "shard_images", "write_commit"]
 
@@ -43,8 +42,7 @@ class PartitionWriter:
         self._group_url = join(url, "partitions", partition.id, self.attempt)
         self._planned = {image.ref.name: image for image in partition.images}
         self._group: zarr.Group | None = None
-        self._buffers: dict[str, list[NDArray[Any]]] = {spec.name: [] for spec in self.arrays}
-        self._written = dict.fromkeys(self._buffers, 0)
+        self._shards: dict[str, ShardWriter] = {}
         self._records: list[ImageRecord] = []
 
     def append(self, ref: ImageRef, width: int, height: int, arrays: Arrays) -> None:
@@ -73,11 +71,14 @@ class PartitionWriter:
 
     def append_record(self, record: ImageRecord, arrays: Arrays) -> None:
         """Add an image whose record is known, as ``compact`` copies them."""
+        if self._group is None:
+            self._group = create_group(self._group_url, self.arrays, self._count)
+            self._shards = {
+                spec.name: ShardWriter(self._group_url, spec, self._count) for spec in self.arrays
+            }
         self._records.append(record)
-        for spec in self.arrays:
-            self._buffers[spec.name].append(np.array(arrays[spec.name], copy=True))
-            if len(self._buffers[spec.name]) == shard_images(spec, self._count):
-                self._flush(spec)
+        for name, shards in self._shards.items():
+            shards.append(arrays[name])
 
     def commit(self, failures: Sequence[Failure] = (), *, replaces: tuple[str, ...] = ()) -> Commit:
         """Make the partition exist, and return the commit that counts.
@@ -116,26 +117,15 @@ class PartitionWriter:
             )
         return failure_mark(failure, planned.supersedes)
 
-    def _flush(self, spec: ArraySpec) -> None:
-        if self._group is None:
-            self._group = create_group(self._group_url, self.arrays, self._count)
-        images = self._buffers[spec.name]
-        start = self._written[spec.name]
-        array = self._group[spec.name]
-        array[start : start + len(images)] = np.stack(images)
-        self._written[spec.name] = start + len(images)
-        images.clear()
-
     def _finish_group(self) -> None:
-        if self._group is not None and not exists(join(self._group_url, "zarr.json")):
+        if not exists(join(self._group_url, "zarr.json")):
             raise StorageError(
                 f"{self._group_url}: vanished while it was written, most likely by `gc` with a "
                 "grace time shorter than this run. Run again with a longer one."
             )
-        for spec in self.arrays:
-            if self._buffers[spec.name]:
-                self._flush(spec)
-        assert self._group is not None  # noqa: S101 - there are records, so a flush made it
+        for shards in self._shards.values():
+            shards.flush()
+        assert self._group is not None  # noqa: S101 - there are records, so it was made
         count = len(self._records)
         if count != self._count:
             for spec in self.arrays:

@@ -117,6 +117,7 @@ BROKEN = [
     (b"This is no photograph at all.", "holds text"),
     (b"<html><body>404</body></html>", "holds HTML"),
     (b"\xff\xd8\xff\xe0" + bytes(range(256)), "image"),
+    (b"\x00\x00\x00\x18ftypheic" + bytes(range(256)), "a HEIC file, .* convert it to JPEG"),
     (encoded(plain(1, 1), "PNG"), "too small: 1x1"),
 ]
 
@@ -165,16 +166,18 @@ def test_the_error_survives_pickling() -> None:
 def fill(place: str) -> None:
     for name in ("b.png", "sub/a.JPG", "sub/deep/c.webp", ".hidden.png", "sub/.dot/d.png"):
         write_bytes(join(place, name), encoded(plain(), "PNG"))
+    write_bytes(join(place, "sub/telephone.heic"), b"\0\0\0\x18ftypheic")
     write_bytes(join(place, "notes.md"), b"no image")
 
 
 def test_a_folder_is_listed_recursively_and_sorted(place: str) -> None:
     fill(place)
     refs = list_images(place)
-    assert [ref.name for ref in refs] == ["b.png", "sub/a.JPG", "sub/deep/c.webp"]
+    expected = ["b.png", "sub/a.JPG", "sub/deep/c.webp", "sub/telephone.heic"]
+    assert [ref.name for ref in refs] == expected
     assert refs == list_images(place + "/")
     size = len(encoded(plain(), "PNG"))
-    assert {ref.bytes for ref in refs} == {size}
+    assert {ref.bytes for ref in refs} == {size, 12}
     assert all(ref.version for ref in refs)
     assert read_image(refs[1]).shape == (12, 20, 3)
 
