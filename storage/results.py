@@ -17,11 +17,11 @@ __all__ = [
     "VOC_PALETTE",
     "exists",
     "join",
+    "open_picture",
     "read_bytes",
     "read_indexed_png",
     "read_json",
     "read_mask",
-    "read_palette",
     "write_bytes",
     "write_csv",
     "write_indexed_png",
@@ -61,7 +61,7 @@ def write_mask(url: str, mask: NDArray[np.bool_]) -> str:
 
 def read_mask(url: str) -> NDArray[np.bool_]:
     """A mask, (H, W) bool, from any image: true where a pixel, or its index, is not zero."""
-    image = _read_image(url)
+    image = open_picture(url)
     pixels = np.asarray(image if image.mode in ("P", "L", "1") else image.convert("L"))
     return np.asarray(pixels != 0)
 
@@ -94,7 +94,7 @@ def write_indexed_png(
 
 def read_indexed_png(url: str) -> NDArray[np.uint8]:
     """(H, W) uint8: the label numbers of an indexed or gray PNG, not its colours."""
-    image = _read_image(url)
+    image = open_picture(url)
     if image.mode not in ("P", "L", "1"):
         raise StorageError(
             f"{url}: expected an indexed or gray PNG whose values are labels, got mode "
@@ -103,10 +103,21 @@ def read_indexed_png(url: str) -> NDArray[np.uint8]:
     return np.asarray(image).astype(np.uint8)
 
 
-def read_palette(url: str) -> NDArray[np.uint8] | None:
-    """(K, 3) uint8: the palette of an indexed PNG, None where it has none."""
-    colours = _read_image(url).getpalette("RGB")
-    return None if colours is None else np.asarray(colours, dtype=np.uint8).reshape(-1, 3)
+def open_picture(url: str) -> Image.Image:
+    """Any image of results or masks, decoded, in its own mode."""
+    data = read_bytes(url)
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except UnidentifiedImageError:
+        reason = "of no known format"
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything
+        reason = str(error)
+    else:
+        return image
+    # Not while Pillow's error is handled: it is an OSError, and would pass for a fault of the
+    # storage, which is tried again.
+    raise StorageError(f"{url}: not an image that can be read ({reason}).")
 
 
 def write_rgb(url: str, pixels: NDArray[np.uint8], *, quality: int = 90) -> str:
@@ -157,19 +168,3 @@ def _write_png(url: str, image: Image.Image) -> str:
     image.save(buffer, "PNG", optimize=False)
     write_bytes(url, buffer.getvalue())
     return url
-
-
-def _read_image(url: str) -> Image.Image:
-    data = read_bytes(url)
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except UnidentifiedImageError:
-        reason = "of no known format"
-    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything
-        reason = str(error)
-    else:
-        return image
-    # Not while Pillow's error is handled: it is an OSError, and would pass for a fault of the
-    # storage, which is tried again.
-    raise StorageError(f"{url}: not an image that can be read ({reason}).")

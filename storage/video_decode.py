@@ -30,6 +30,11 @@ def decode_video(url: str, version: str, start: int = 0) -> Iterator[tuple[int, 
             yield index, _pixels(decoded)
 
 
+def count_frames(url: str, version: str) -> int:
+    """How many frames `decode_video` numbers; 0 where only decoding would tell."""
+    return len(_times(url, version))
+
+
 def _ranked(url: str, times: NDArray[np.int64], start: int) -> Iterator[tuple[int, Decoded]]:
     """Frames from `start` on, numbered by the rank of their time stamps.
 

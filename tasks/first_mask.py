@@ -1,14 +1,13 @@
 """No mask given: the object of a clip that is salient and moves, over a sample of its frames."""
 
 import hashlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from storage.errors import StorageError
 from storage.results import VOC_PALETTE
-from storage.videos import Clip, read_frames
+from storage.videos import Clip, pick_frames, read_frames
 from tasks.config import ExtractConfig
 from tasks.describe import Described, describe, model_of
 from tasks.given_masks import GivenMasks
@@ -44,9 +43,7 @@ def salient_masks(clip: Clip, config: PropagateConfig) -> tuple[GivenMasks, tupl
     Raises:
         StorageError: no frame could be read, or nothing in the clip stands out.
     """
-    sample = list(_sampled(clip))
-    if not sample:
-        raise StorageError(f"{clip.url}: none of its frames can be read")
+    sample = _sampled(clip)
     described = describe([frame.pixels for frame in sample], _settings(config))
     scores = [_score(frame, item) for frame, item in zip(sample, described, strict=True)]
     foreground = _foreground(described, scores)
@@ -111,23 +108,22 @@ def _contrast(inside: np.ndarray, score: np.ndarray) -> float:
     return float(score[inside].mean() - score[~inside].mean())
 
 
-def _sampled(clip: Clip) -> Iterator[_Sample]:
+def _sampled(clip: Clip) -> list[_Sample]:
     """About `_SAMPLE` frames, evenly spaced, each with the next one (the last: the one before)."""
     count = clip.count or sum(1 for _ in read_frames(clip))
     wanted = np.unique(np.linspace(0, count - 1, min(_SAMPLE, count)).round().astype(int)).tolist()
     pairs = {i: i + 1 if i + 1 < count else i - 1 for i in wanted}
-    needed = {i for i in (*pairs, *pairs.values()) if 0 <= i < count}
-    frames = _read(clip, needed)
-    for index, neighbour in pairs.items():
-        if index in frames:
-            name, pixels = frames[index]
-            yield _Sample(index, name, pixels, frames.get(neighbour, ("", None))[1])
-
-
-def _read(clip: Clip, needed: set[int]) -> dict[int, tuple[str, np.ndarray]]:
-    chosen = (
-        (next(read_frames(clip, index)) for index in sorted(needed))
-        if clip.images
-        else (frame for frame in read_frames(clip) if frame.index in needed)
-    )
-    return {f.index: (f.name, f.pixels) for f in chosen if f.pixels is not None}
+    numbers = {i for i in (*pairs, *pairs.values()) if 0 <= i < count}
+    frames = {frame.index: frame for frame in pick_frames(clip, numbers)}
+    sample = []
+    for index, other in pairs.items():
+        frame = frames.get(index)
+        if frame is not None and frame.pixels is not None:
+            neighbour = frames[other].pixels if other in frames else None
+            sample.append(_Sample(index, frame.name, frame.pixels, neighbour))
+    if not sample:
+        problems = [f"{frame.name}: {frame.problem}" for frame in frames.values()]
+        raise StorageError(
+            f"{clip.url}: none of its frames can be read; {(problems or ['it has none'])[0]}."
+        )
+    return sample

@@ -8,8 +8,9 @@ import numpy as np
 
 from storage.errors import StorageError
 from storage.files import basename, join, list_folder, open_filesystem, read_bytes
-from storage.results import read_indexed_png, read_palette
-from storage.videos import Clip
+from storage.label_images import LabelImage, read_label_image
+from storage.results import VOC_PALETTE
+from storage.videos import Clip, frame_names
 
 _VOID = 255  # DAVIS marks pixels that do not count with it, beside numbered objects
 
@@ -44,7 +45,7 @@ def read_given(url: str, clip: Clip) -> GivenMasks:
             object in any of them.
     """
     files = _files(url, clip)
-    masks = {index: read_indexed_png(file) for index, file in files.items()}
+    masks, palette = _numbered(url, {i: read_label_image(file) for i, file in files.items()})
     shapes = {mask.shape for mask in masks.values()}
     if len(shapes) > 1:
         raise StorageError(f"{url}: expected masks of one size (H, W); got {sorted(shapes)}")
@@ -58,9 +59,8 @@ def read_given(url: str, clip: Clip) -> GivenMasks:
             f"{url}: holds no object, all pixels are 0. Give a mask whose objects have the "
             "numbers 1, 2, ... (or 255), or leave it out to follow the salient object."
         )
-    first = files[min(files)]
     digest = hashlib.sha256(b"".join(read_bytes(files[i]) for i in sorted(files))).hexdigest()
-    return GivenMasks(masks, tuple(numbers), _palette(first), digest)
+    return GivenMasks(masks, tuple(numbers), palette, digest)
 
 
 def check_shape(given: GivenMasks, width: int, height: int) -> None:
@@ -91,17 +91,42 @@ def _files(url: str, clip: Clip) -> dict[int, str]:
 def _index(name: str, clip: Clip) -> int | None:
     """The frame that a mask's file name means, None where there is none."""
     stem = posixpath.splitext(name)[0]
-    if not clip.images:
+    if clip.fps is not None:
         return int(stem) if stem.isdecimal() and int(stem) < (clip.count or 10**9) else None
-    stems = [posixpath.splitext(basename(ref.name))[0] for ref in clip.images]
+    stems = frame_names(clip)
     return stems.index(stem) if stem in stems else None
 
 
-def _palette(url: str) -> np.ndarray:
-    """Of the file; a gray file's numbers keep their gray."""
-    colours = read_palette(url)
-    if colours is None:
-        return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    full = np.zeros((256, 3), dtype=np.uint8)
-    full[: len(colours)] = colours
-    return full
+def _numbered(url: str, images: dict[int, LabelImage]) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """(H, W) uint8 object numbers of each frame, and the (256, 3) uint8 palette of all.
+
+    Colours have their number in the indexed files' palette, or else DAVIS's; where that lacks
+    one, all are numbered from 1. Gray numbers keep their gray.
+    """
+    palette = next((i.palette for i in images.values() if i.palette is not None), None)
+    coloured = [image.values for image in images.values() if image.coloured]
+    found = sorted({int(code) for values in coloured for code in np.unique(values)} - {0})
+    if palette is None:
+        palette = VOC_PALETTE.copy() if coloured else np.repeat(np.arange(256)[:, None], 3, axis=1)
+        if not set(found) <= set(_codes(palette)) and len(found) < len(palette):
+            palette = np.array([[0, 0, 0], *([c >> 16, c >> 8 & 255, c & 255] for c in found)])
+    numbers = {0: 0} | {code: n for n, code in reversed([*enumerate(_codes(palette))]) if code}
+    if not set(found) <= set(numbers):
+        raise StorageError(
+            f"{url}: the masks' colours are not those of one palette. Save all as indexed PNGs "
+            "of one palette."
+        )
+    masks = {}
+    for index, image in images.items():
+        values, places = np.unique(image.values, return_inverse=True)
+        wanted = [numbers[int(v)] for v in values] if image.coloured else values
+        masks[index] = np.array(wanted, np.uint8)[places].reshape(image.values.shape)
+    full = np.zeros((256, 3), np.uint8)
+    full[: len(palette)] = palette
+    return masks, full
+
+
+def _codes(palette: np.ndarray) -> list[int]:
+    """Each colour as red * 65536 + green * 256 + blue."""
+    codes: list[int] = (palette.astype(np.int64) @ [1 << 16, 1 << 8, 1]).tolist()
+    return codes

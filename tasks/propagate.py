@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from prefect import task
 
-from storage.files import exists, join, list_folder
+from storage.errors import StorageError
+from storage.files import exists, join, list_folder, open_filesystem, remove
 from storage.results import write_csv, write_indexed_png
-from storage.videos import Clip, Frame, list_clips, open_clip
+from storage.videos import Clip, Frame, frame_names, list_clips, name_clips, open_clip
 from tasks.bars import advance
 from tasks.clip_descriptors import open_store, with_store
 from tasks.clip_pictures import leave_pictures
@@ -23,7 +24,7 @@ from tasks.propagator import FrameMask
 from tasks.reuse import finished, mark_finished
 from tasks.video_config import PropagateConfig
 
-CODE = "propagate-3"  # part of every result's key: raise it when the maths or the files change
+CODE = "propagate-4"  # part of every result's key: raise it when the maths or the files change
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,23 @@ def find_clips(frames: str, mask: str | None, out: str) -> list[ClipJob]:
 
     Results of a single clip lie directly below `out`, of many in a folder each. Of many clips,
     `mask` is a folder with ``<clip>.png`` or a folder ``<clip>`` for each.
+
+    Raises:
+        StorageError: `frames` holds several clips and `mask` is no folder.
     """
     clips = list_clips(frames)
+    names = name_clips(clips)
     if clips == [str(frames)]:
-        return [ClipJob(_name(clips[0]), clips[0], mask, out)]
-    jobs = []
-    for clip in clips:
-        name = _name(clip)
-        jobs.append(ClipJob(name, clip, _mask_of(mask, name), join(out, name)))
-    return jobs
+        return [ClipJob(names[0], clips[0], mask, out)]
+    if mask is not None and not _is_folder(mask):
+        raise StorageError(
+            f"{mask}: expected a folder with a mask <clip>.png, or a folder <clip> of masks, for "
+            f"each of the {len(clips)} clips in {frames}: {', '.join(names[:3])}, ..."
+        )
+    return [
+        ClipJob(name, clip, _mask_of(mask, name), join(out, name))
+        for name, clip in zip(names, clips, strict=True)
+    ]
 
 
 @task(name="propagate-clip", tags=["patchflow-propagate"], **STORAGE_RETRIES)
@@ -84,12 +93,13 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
         clip = replace(
             clip, images=clip.images[: job.limit], count=min(job.limit, len(clip.images))
         )
-    given, warnings = _given(clip, job.mask, config)
+    given = None if job.mask is None else read_given(job.mask, clip)
     key = _key(clip, given, config)
     earlier = finished(job.folder, key, ClipReport)
     if earlier is not None and _masks_in(job.folder) >= earlier.frames:
         return replace(earlier, reused=True)
-    state = load_state(job.folder, key)
+    given, warnings = (given, ()) if given is not None else _salient(clip, config)
+    state = load_state(job.folder, f"{key} {given.digest}")
 
     def write(frame: Frame, found: FrameMask) -> None:
         labels = _resized(found.labels, given.size)
@@ -97,6 +107,10 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
         advance()
 
     missing = run_clip(clip, given, config, state, job.folder, write)
+    if not state.areas:
+        name, problem = missing[0]
+        raise StorageError(f"{clip.url}: none of its frames can be read; {name}: {problem}.")
+    _remove_others(clip, job.folder)
     _write_curve(job.folder, given, state)
     if config.pictures:
         leave_pictures(job.folder, job.name, clip, given, state, warnings, config)
@@ -118,25 +132,29 @@ def _masks_in(folder: str) -> int:
     return len(list_folder(join(folder, "masks")))
 
 
-def _given(
-    clip: Clip, mask: str | None, config: PropagateConfig
-) -> tuple[GivenMasks, tuple[str, ...]]:
-    if mask is not None:
-        return read_given(mask, clip), ()
+def _remove_others(clip: Clip, folder: str) -> None:
+    """Remove masks of an earlier run whose names no frame of this clip has."""
+    ours = {f"{stem}.png" for stem in frame_names(clip)}
+    for name in list_folder(join(folder, "masks")):
+        if ours and name.endswith(".png") and name not in ours:
+            remove(join(folder, "masks", name))
+
+
+def _salient(clip: Clip, config: PropagateConfig) -> tuple[GivenMasks, tuple[str, ...]]:
     # It brings scikit-learn along, 140 MB that a given mask does not need.
     from tasks.first_mask import salient_masks
 
     return salient_masks(clip, config)
 
 
-def _key(clip: Clip, given: GivenMasks, config: PropagateConfig) -> str:
-    """Digest of everything that the masks depend on."""
+def _key(clip: Clip, given: GivenMasks | None, config: PropagateConfig) -> str:
+    """Digest of everything that the masks depend on; what is salient depends on the rest."""
     left_out = set(EXECUTION_FIELDS) | config.fields_of_execution | {"store"}
     content = {
         "code": CODE,
         "clip": [clip.url, clip.version] if not clip.images else None,
         "frames": [(ref.name, ref.bytes, ref.version) for ref in clip.images],
-        "masks": given.digest,
+        "masks": None if given is None else given.digest,
         "store": None if config.store is None else open_store(config).config_digest,
         "config": config.model_dump(mode="json", exclude=left_out)
         | {"weights": config.resolved_weights},
@@ -163,8 +181,9 @@ def _write_curve(folder: str, given: GivenMasks, state: ClipState) -> None:
     write_csv(join(folder, "curve.csv"), header, rows)
 
 
-def _name(url: str) -> str:
-    return url.rstrip("/").rpartition("/")[2].rsplit(".", 1)[0] or "clip"
+def _is_folder(url: str) -> bool:
+    fs, path = open_filesystem(url)
+    return bool(fs.isdir(path))
 
 
 def _mask_of(mask: str | None, name: str) -> str | None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from storage.errors import StorageError, UnreadableImageError, is_storage_fault
 from storage.images import decode_image
+from storage.label_images import read_label_image
 from storage.results import (
     VOC_PALETTE,
     join,
@@ -14,7 +15,6 @@ from storage.results import (
     read_indexed_png,
     read_json,
     read_mask,
-    read_palette,
     write_bytes,
     write_csv,
     write_indexed_png,
@@ -39,7 +39,7 @@ def test_labels_and_palette_come_back(place: str) -> None:
     labels = np.array([[0, 1, 2], [255, 0, 7]])
     url = write_indexed_png(join(place, "l.png"), labels)
     np.testing.assert_array_equal(read_indexed_png(url), labels)
-    palette = read_palette(url)
+    palette = read_label_image(url).palette
     assert palette is not None
     np.testing.assert_array_equal(palette, VOC_PALETTE)
     np.testing.assert_array_equal(read_mask(url), labels > 0)
@@ -48,7 +48,7 @@ def test_labels_and_palette_come_back(place: str) -> None:
 def test_a_palette_of_ones_own_is_kept(tmp_path: object) -> None:
     colours = np.array([[0, 0, 0], [9, 8, 7]], np.uint8)
     url = write_indexed_png(f"{tmp_path}/l.png", np.array([[0, 1]]), colours)
-    palette = read_palette(url)
+    palette = read_label_image(url).palette
     assert palette is not None
     np.testing.assert_array_equal(palette[:2], colours)
 

@@ -12,7 +12,15 @@ from PIL import Image
 from storage import video_decode
 from storage.errors import SourceError
 from storage.images import image_size, list_images, read_image
-from storage.videos import list_clips, open_clip, read_frames, write_mp4
+from storage.videos import (
+    frame_names,
+    list_clips,
+    name_clips,
+    open_clip,
+    pick_frames,
+    read_frames,
+    write_mp4,
+)
 
 
 def colour(index: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -64,6 +72,11 @@ def test_a_long_film_is_sought_and_gives_the_same_frames(
             yield item
 
     monkeypatch.setattr(video_decode, "_decoded", counted)
+    picked = list(pick_frames(film, [599, 3, 4, 120, 3]))
+    assert [f.index for f in picked] == [3, 4, 120, 599]
+    for frame in picked:
+        np.testing.assert_array_equal(frame.pixels, whole[frame.index])
+    assert len(decoded) < 250  # 121 from the start, then from the last key frame
     for start in (1, 249, 250, 251, 423, 599):
         decoded.clear()
         frames = list(islice(read_frames(film, start), 3))
@@ -165,6 +178,44 @@ def test_a_folder_of_clips(tmp_path: Path) -> None:
     assert [open_clip(c).count for c in clips] == [2, 2, 2]
     assert list_clips(clips[0]) == [clips[0]]
     assert list_clips(film) == [film]
+    (tmp_path / "clips" / "README.txt").write_text("not a frame")
+    assert list_clips(str(tmp_path / "clips")) == clips
+
+
+def test_clips_have_names_of_their_own() -> None:
+    assert name_clips(["x/v1.0", "x/v1.5", "x/c.mp4"]) == ["v1.0", "v1.5", "c"]
+    twins = ["x/dog", "x/dog.mkv", "x/dog.mp4", "x/cat.mp4"]
+    assert name_clips(twins) == ["dog", "dog.mkv", "dog.mp4", "cat"]
+
+
+def test_frames_follow_each_other_as_people_count(tmp_path: Path) -> None:
+    names = ["2", "10", "1", "010a", "b1_9", "b1_10"]
+    (tmp_path / "walk").mkdir()
+    for name in names:
+        Image.fromarray(colour(0)).save(tmp_path / "walk" / f"{name}.png")
+    clip = open_clip(str(tmp_path / "walk"))
+    assert frame_names(clip) == ["1", "2", "10", "010a", "b1_9", "b1_10"]
+
+
+def test_some_frames_of_a_film_are_a_clip(tmp_path: Path) -> None:
+    film = write_mp4(str(tmp_path / "film.mp4"), map(colour, range(7)))
+    clip = open_clip(f"{film}#every=3")
+    assert (
+        frame_names(clip) == [f.name for f in read_frames(clip)] == ["000000", "000003", "000006"]
+    )
+
+
+def test_a_gif_is_a_film(tmp_path: Path) -> None:
+    path = tmp_path / "film.gif"
+    pictures = [Image.fromarray(colour(i)) for i in (0, 4, 8)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
+    assert list_clips(str(path)) == [str(path)]
+    frames = list(read_frames(open_clip(str(path))))
+    assert [round(float(f.pixels[..., 0].mean())) for f in frames if f.pixels is not None] == [
+        20,
+        100,
+        180,
+    ]
 
 
 def test_errors_name_the_source(tmp_path: Path) -> None:
@@ -173,6 +224,9 @@ def test_errors_name_the_source(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("hello")
     with pytest.raises(SourceError, match=r"text\.mp4: no video that can be read"):
         open_clip(str(tmp_path / "text.mp4"))
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(SourceError, match=r"empty\.mp4: no video.*the file is empty"):
+        open_clip(str(tmp_path / "empty.mp4"))
     folder = write_folder(tmp_path / "twice", 2)
     Image.fromarray(colour(0)).save(folder / "001.bmp")
     with pytest.raises(SourceError, match=r"different stems.*'001'"):

@@ -11,7 +11,6 @@ from storage.results import VOC_PALETTE, read_indexed_png, write_indexed_png
 from storage.videos import open_clip, read_frames
 from tasks import propagate
 from tasks.clip_state import STATE_FILE
-from tasks.given_masks import read_given
 from tasks.ops.davis_metrics import jaccard
 from tasks.presets import PRESETS
 from tasks.propagate import ClipJob, ClipReport
@@ -158,6 +157,33 @@ def test_masks_come_in_the_size_of_the_given_one(tmp_path: Path) -> None:
         assert jaccard(scene(index)[1][::2, ::2] > 0, mask > 0) > 0.75
 
 
+def test_frames_that_are_all_broken_are_an_error_with_the_reason(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "walk", 2)
+    for frame in clip.iterdir():
+        frame.write_bytes(b"")
+    for mask in (None, write_mask(tmp_path / "first.png", scene(0)[1])):
+        with pytest.raises(StorageError, match=r"none of its frames can be read; 00000: .*empty"):
+            run(clip, mask, tmp_path / "out")
+
+
+def test_masks_of_an_earlier_clip_do_not_stay(tmp_path: Path) -> None:
+    mask, plain = write_mask(tmp_path / "first.png", scene(0)[1]), TINY.replace(pictures=False)
+    run(write_clip(tmp_path / "long", 4), mask, tmp_path / "out", plain)
+    run(write_clip(tmp_path / "short", 2), mask, tmp_path / "out", plain)
+    assert list(masks_of(tmp_path / "out")) == ["00000", "00001"]
+
+
+def test_many_clips_want_a_folder_of_masks(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clips" / "a.0", 1)
+    write_clip(tmp_path / "clips" / "a.1", 1)
+    mask = write_mask(tmp_path / "masks" / "a.0.png", scene(0)[1])
+    jobs = propagate.find_clips.fn(str(tmp_path / "clips"), str(tmp_path / "masks"), "OUT")
+    assert [(job.name, job.folder) for job in jobs] == [("a.0", "OUT/a.0"), ("a.1", "OUT/a.1")]
+    assert [job.mask for job in jobs] == [mask, str(tmp_path / "masks" / "a.1")]
+    with pytest.raises(StorageError, match=r"a\.0\.png: expected a folder.*each of the 2 clips"):
+        propagate.find_clips.fn(str(tmp_path / "clips"), mask, "OUT")
+
+
 def test_a_single_frame_and_a_gray_mask(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "one", 1)
     Image.fromarray(scene(0)[1] * 255).save(tmp_path / "first.png")
@@ -166,11 +192,15 @@ def test_a_single_frame_and_a_gray_mask(tmp_path: Path) -> None:
     np.testing.assert_array_equal(masks_of(tmp_path / "out")["00000"], scene(0)[1] * 255)
 
 
-def test_without_a_mask_something_is_followed_through_all_frames(tmp_path: Path) -> None:
+def test_without_a_mask_something_is_followed_through_all_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = write_clip(tmp_path / "walk")
     report = run(clip, None, tmp_path / "out")
     assert report.frames == FRAMES
     assert "followed what is salient in frame" in report.warnings[0]
+    monkeypatch.setattr("tasks.first_mask.describe", None)  # nothing is looked at again
+    assert run(clip, None, tmp_path / "out").reused
     found = masks_of(tmp_path / "out")
     # Random weights see no objects, but motion does: some of the mask lies on the block.
     best = max(jaccard(scene(i)[1] > 0, m > 0) for i, m in enumerate(found.values()))
@@ -190,16 +220,6 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         run(clip, str(tmp_path / "masks"), tmp_path / "out")
     with pytest.raises(StorageError, match="no such file or folder"):
         run(clip, str(tmp_path / "gone.png"), tmp_path / "out")
-
-
-def test_void_pixels_of_a_given_mask_are_background(tmp_path: Path) -> None:
-    mask = np.zeros((4, 4), np.uint8)
-    mask[0, :3] = 1, 2, 255
-    given = read_given(
-        write_mask(tmp_path / "m.png", mask), open_clip(str(write_clip(tmp_path / "w", 1)))
-    )
-    assert given.numbers == (1, 2)
-    assert given.by_frame[0][0].tolist() == [1, 2, 0, 0]
 
 
 @pytest.mark.parametrize(
