@@ -12,7 +12,7 @@ def share_one_arena() -> bool:
 
     glibc gives threads arenas of their own, and each keeps what its thread has freed, in pieces:
     through a video or a large set, where arrays pass from thread to thread, that grows to hundreds
-    of megabytes.
+    of megabytes. Extraction is no slower with one (tests/benchmarks/RESULTS.md).
     Must come before threads are started. Returns whether the allocator is one that listens.
     """
     os.environ.setdefault("MALLOC_ARENA_MAX", "1")

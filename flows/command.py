@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from flows.allocator import share_one_arena
 from flows.terminal import json_option, print_done, print_failed, terminal
 from storage.errors import StorageError, is_storage_fault
 from storage.weights import WeightsError
@@ -46,6 +47,7 @@ def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
         os.environ.setdefault("HF_HUB_VERBOSITY", "error")
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
+    share_one_arena()
     with sentences(debug), contextlib.ExitStack() as ends:
         from flows.server import prefect_api
 

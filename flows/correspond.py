@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prefect import flow
 
 from flows.extract import extract
+from flows.names import RunName
 from flows.pair_blocks import raise_blocks, submit_blocks
 from flows.runner import default_runner, subflow
 from storage.files import join
@@ -41,7 +42,11 @@ class CorrespondSummary:
         return f"{found} in {counted(len(self.pairs), 'pair')} of images{again}"
 
 
-@flow(name="correspond", flow_run_name="correspond {a} and {b}", task_runner=default_runner())
+@flow(
+    name="correspond",
+    flow_run_name=RunName("correspond {a} and {b} with {config.model}"),
+    task_runner=default_runner(),
+)
 def correspond(
     a: str,
     b: str,

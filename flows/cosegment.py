@@ -1,9 +1,9 @@
 """Images in, a mask of their common object out."""
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from flows.extract import extract
+from flows.names import RunName
 from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.bundles import bundles
@@ -23,13 +23,11 @@ from tasks.stored import stored_sets
 DEFAULTS = CosegmentConfig()
 
 
-def _run_name() -> str:
-    given = flow_run.parameters
-    source = str(given["images"]).rstrip("/").rsplit("/", 1)[-1]
-    return f"cosegment {source} with {given['config'].model}"
-
-
-@flow(name="cosegment", flow_run_name=_run_name, task_runner=default_runner())
+@flow(
+    name="cosegment",
+    flow_run_name=RunName("cosegment {images} with {config.model}"),
+    task_runner=default_runner(),
+)
 def cosegment(
     images: str,
     out: str,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from flows.extract import extract
+from flows.names import RunName
 from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.bars import working
@@ -54,13 +54,11 @@ class DiscoverSummary:
         return f"{found}{empty}{groups}{bad}{doubts}"
 
 
-def _run_name() -> str:
-    given = flow_run.parameters
-    source = str(given["images"]).rstrip("/").rsplit("/", 1)[-1]
-    return f"discover {source} by {given['config'].method}"
-
-
-@flow(name="discover", flow_run_name=_run_name, task_runner=default_runner())
+@flow(
+    name="discover",
+    flow_run_name=RunName("discover {images} by {config.method} with {config.model}"),
+    task_runner=default_runner(),
+)
 def discover(
     images: str,
     out: str,

@@ -9,6 +9,7 @@ from prefect import Flow, flow, task
 
 from flows.benchmarks import BENCHMARKS, Choice
 from flows.evaluate_settings import BenchmarkName, PresetName, Settings, settings_of
+from flows.names import RunName
 from flows.runner import default_runner, subflow
 from tasks.report_task import make_report
 from tasks.scores import Scores, write_scores
@@ -31,7 +32,11 @@ class EvaluationSummary:
         return f"{self.benchmark}: {', '.join(shown)} over {len(self.scores.items)} items"
 
 
-@flow(name="evaluate", flow_run_name="evaluate {benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate",
+    flow_run_name=RunName("evaluate {benchmark} in {root}"),
+    task_runner=default_runner(),
+)
 def evaluate(
     benchmark: BenchmarkName,
     root: str,

@@ -18,7 +18,11 @@ from tasks.sets import ImageSet
 from tasks.stored import stored_names, stored_weights
 
 
-@flow(name="evaluate-birds", flow_run_name="{benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate-birds",
+    flow_run_name="{benchmark} with {config.model}",
+    task_runner=default_runner(),
+)
 def evaluate_birds(
     benchmark: str,  # noqa: ARG001 - the run name shows it
     root: str,

@@ -13,7 +13,11 @@ from tasks.scores import Scores
 from tasks.stored import stored_weights
 
 
-@flow(name="evaluate-coseg", flow_run_name="{benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate-coseg",
+    flow_run_name="{benchmark} with {config.model}",
+    task_runner=default_runner(),
+)
 def evaluate_coseg(
     benchmark: str,
     root: str,

@@ -16,7 +16,11 @@ from tasks.video_weights import video_weights
 UNSUPERVISED = "-unsupervised"
 
 
-@flow(name="evaluate-davis", flow_run_name="{benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate-davis",
+    flow_run_name="{benchmark} with {config.model}",
+    task_runner=default_runner(),
+)
 def evaluate_davis(
     benchmark: str,
     root: str,

@@ -21,7 +21,11 @@ from tasks.scores import Scores
 from tasks.stored import stored_weights
 
 
-@flow(name="evaluate-keypoints", flow_run_name="{benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate-keypoints",
+    flow_run_name="{benchmark} with {config.model}",
+    task_runner=default_runner(),
+)
 def evaluate_keypoints(
     benchmark: str, root: str, out: str, config: MatchConfig, choice: Choice
 ) -> Scores:
@@ -43,7 +47,11 @@ def evaluate_keypoints(
     return scores
 
 
-@flow(name="evaluate-flow", flow_run_name="{benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate-flow",
+    flow_run_name="{benchmark} with {config.model}",
+    task_runner=default_runner(),
+)
 def evaluate_flow(
     benchmark: str, root: str, out: str, config: MatchConfig, choice: Choice
 ) -> Scores:

@@ -16,7 +16,11 @@ from tasks.scores import Scores
 from tasks.stored import stored_weights
 
 
-@flow(name="evaluate-motion", flow_run_name="{benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate-motion",
+    flow_run_name="{benchmark} with {config.model}",
+    task_runner=default_runner(),
+)
 def evaluate_motion(
     benchmark: str, root: str, out: str, config: MotionConfig, choice: Choice
 ) -> Scores:

@@ -18,7 +18,11 @@ from tasks.sets import group_sets
 from tasks.stored import stored_weights
 
 
-@flow(name="evaluate-parts", flow_run_name="{benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate-parts",
+    flow_run_name="{benchmark} with {config.model}",
+    task_runner=default_runner(),
+)
 def evaluate_parts(
     benchmark: str, root: str, out: str, config: PartsConfig, choice: Choice
 ) -> Scores:

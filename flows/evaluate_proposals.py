@@ -14,7 +14,11 @@ from tasks.video_config import PropagateConfig
 from tasks.video_weights import video_weights
 
 
-@flow(name="evaluate-proposals", flow_run_name="{benchmark}", task_runner=default_runner())
+@flow(
+    name="evaluate-proposals",
+    flow_run_name="{benchmark} with {config.model}",
+    task_runner=default_runner(),
+)
 def evaluate_proposals(
     benchmark: str,  # noqa: ARG001 - the run name shows it
     root: str,

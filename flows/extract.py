@@ -1,25 +1,23 @@
 """Images in, a descriptor store out."""
 
 from prefect import flow
-from prefect.runtime import flow_run
 
+from flows.names import RunName
 from flows.runner import default_runner
 from tasks.bars import working
 from tasks.config import ExtractConfig
 from tasks.extract import extract_partition, plan
 from tasks.progress import gather, raise_failed
-from tasks.summary import ExtractionSummary, publish, summarise
+from tasks.summary import ExtractionSummary, counted, publish, summarise
 
 DEFAULTS = ExtractConfig()
 
 
-def _run_name() -> str:
-    given = flow_run.parameters
-    source = str(given["images"]).rstrip("/").rsplit("/", 1)[-1]
-    return f"extract {source} with {given['config'].model}"
-
-
-@flow(name="extract", flow_run_name=_run_name, task_runner=default_runner())
+@flow(
+    name="extract",
+    flow_run_name=RunName("extract {images} with {config.model}"),
+    task_runner=default_runner(),
+)
 def extract(
     images: str,
     store: str,
@@ -43,7 +41,8 @@ def extract(
         todo = plan(images, store, config, only)
     futures = {
         extract_partition.with_options(
-            task_run_name=f"{part.grid[0]}x{part.grid[1]} {part.id[:8]}, {len(part.images)} images"
+            task_run_name=f"{part.grid[0]}x{part.grid[1]} {part.id[:8]}, "
+            + counted(len(part.images), "image")
         ).submit(store, part, todo.config): len(part.images)
         for part in todo.partitions
     }

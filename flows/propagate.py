@@ -1,8 +1,8 @@
 """A video and a mask in, a mask of every frame out."""
 
 from prefect import flow
-from prefect.runtime import flow_run
 
+from flows.names import RunName
 from flows.runner import default_runner
 from tasks.progress import gather, raise_failed
 from tasks.propagate import find_clips, propagate_clip
@@ -13,13 +13,11 @@ from tasks.video_config import PropagateConfig
 DEFAULTS = PropagateConfig()
 
 
-def _run_name() -> str:
-    given = flow_run.parameters
-    source = str(given["frames"]).rstrip("/").rsplit("/", 1)[-1]
-    return f"propagate {source} with {given['config'].model}"
-
-
-@flow(name="propagate", flow_run_name=_run_name, task_runner=default_runner())
+@flow(
+    name="propagate",
+    flow_run_name=RunName("propagate {frames} with {config.model}"),
+    task_runner=default_runner(),
+)
 def propagate(
     frames: str,
     out: str,

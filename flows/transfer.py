@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prefect import flow
 
 from flows.extract import extract
+from flows.names import RunName
 from flows.runner import default_runner, subflow
 from storage.files import join
 from tasks.correspond import plan_pairs
@@ -33,7 +34,7 @@ class TransferSummary:
 
 @flow(
     name="transfer",
-    flow_run_name="transfer {keypoints} from {a} to {b}",
+    flow_run_name=RunName("transfer {keypoints} from {a} to {b} with {config.model}"),
     task_runner=default_runner(),
 )
 def transfer(

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from flows.allocator import share_one_arena
 from flows.command import finish, run_flow, run_options, sentences
 from flows.options import PLACE, config_options, read_config
 from tasks.config import CosegmentConfig, ExtractConfig
@@ -54,7 +53,6 @@ def cosegment(
     OUT/<set>/masks/<stem>.png, mode L, 0 or 255, of the source image's size.
     """
     config = read_config(CosegmentConfig, options)
-    share_one_arena()
     summary = run_flow(
         "cosegment", runner, debug, images=images, out=out, config=config, store=store
     )
@@ -76,7 +74,6 @@ def cosegment(
 def demo(out: str, tour: bool, runner: str, debug: bool, **options: Any) -> None:
     """Run the whole chain on photographs that come with installed packages, and measure it."""
     config = read_config(CosegmentConfig, options)
-    share_one_arena()
     summary = run_flow("demo", runner, debug, out=out, config=config, tour=tour)
     finish(summary.line, f"report: {summary.report}", summary.masks.missing)
 
@@ -99,7 +96,6 @@ def parts(
     OUT/<set>/codebook.zarr finds the same parts in other images (--codebook).
     """
     config = read_config(PartsConfig, options)
-    share_one_arena()
     summary = run_flow("parts", runner, debug, images=images, out=out, config=config, store=store)
     for report in summary.sets:
         for warning in report.warnings:

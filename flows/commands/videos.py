@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from flows.allocator import share_one_arena
 from flows.command import finish, run_flow, run_options
 from flows.options import PLACE, config_options, read_config
 from tasks.video_config import PropagateConfig
@@ -31,7 +30,6 @@ def propagate(
     MASK's size and palette. A run that was interrupted goes on where it stopped.
     """
     config = read_config(PropagateConfig, options)
-    share_one_arena()
     summary = run_flow("propagate", runner, debug, frames=frames, out=out, config=config, mask=mask)
     for clip in summary.clips:
         for warning in clip.warnings:
