@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from prefect import task
+from prefect import get_run_logger, task
 
 from storage.containers import Listings
 from storage.descriptors import ArraySpec, DescriptorStore, Failure
@@ -21,6 +21,7 @@ from tasks.overlap import ahead
 from tasks.plan import ExtractionPlan, draft_extraction, expected_store
 from tasks.reading import READERS, Prepared, read_batches
 from tasks.stages import PartitionReport, StageSeconds, clock
+from tasks.summary import log_failures, partition_line
 
 # Batches that are computed before the ones that are being written.
 _AHEAD = 2
@@ -50,8 +51,11 @@ def plan(
 
 @task(name="extract-partition", tags=["patchflow-extract"], **STORAGE_RETRIES)
 def extract_partition(store: str, partition: Partition, config: ExtractConfig) -> PartitionReport:
-    """Compute and commit one partition, unless that is done already."""
-    return write_partition(DescriptorStore.open(store), partition, config)
+    """Compute and commit one partition, unless that is done already; log what it came to."""
+    report = write_partition(DescriptorStore.open(store), partition, config)
+    log_failures(report.reasons)
+    get_run_logger().info(partition_line(report))
+    return report
 
 
 def write_partition(

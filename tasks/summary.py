@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.plan import ExtractionPlan
 from tasks.stages import Occupancy, PartitionReport, occupancy
 
-_SHOWN = 50
+_SHOWN, _LOGGED = 50, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,26 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def partition_line(report: PartitionReport) -> str:
+    """What became of a partition, for the log of its task."""
+    images = counted(report.stored, "image")
+    bad = f", {report.failed} could not be used" if report.failed else ""
+    if report.raced:
+        return f"{images} stored by another run{bad}"
+    rate = report.stored / max(report.seconds, 1e-9)
+    done = f"{images}, {report.bytes / 1e6:.1f} MB, stored in {report.seconds:.1f} s"
+    return f"{done} ({rate:.1f} images/s) by {report.worker}{bad}"
+
+
+def log_failures(failures: Sequence[tuple[str, str]]) -> None:
+    """Warn of images that could not be used, (name, reason) each, in the log of this run."""
+    log = get_run_logger()
+    for name, reason in failures[:_LOGGED]:
+        log.warning("could not use %s: %s", name, reason)
+    if len(failures) > _LOGGED:
+        log.warning("could not use %d more images", len(failures) - _LOGGED)
+
+
 def summarise(
     plan: ExtractionPlan,
     reports: Sequence[PartitionReport],
@@ -83,7 +103,9 @@ def summarise(
 
 @task(name="summarise", task_run_name="summary")
 def publish(summary: ExtractionSummary, reports: Sequence[PartitionReport]) -> None:
-    """Leave the run's numbers as artifacts."""
+    """Leave the run's numbers as artifacts, and in the log."""
+    log_failures(summary.failures)
+    get_run_logger().info(summary.line)
     rows = [
         {
             "partition": report.id[:12],

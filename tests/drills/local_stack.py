@@ -118,7 +118,7 @@ class Stack:
         self._await_port("scheduler")
 
     def start_dask_worker(self, number: int) -> None:
-        options = ["--nworkers", "1", "--nthreads", "1", "--no-nanny", *_pages()]
+        options = ["--nworkers", "1", "--nthreads", "1", *_pages()]
         place = ["--local-directory", str(self.folder / f"dask-{number}")]
         where = [self.scheduler, "--host", "127.0.0.1", "--memory-limit", "2GiB"]
         command = [*_module("distributed.cli.dask_worker"), *where, *options, *place]
@@ -152,12 +152,16 @@ class Stack:
                 found += [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN]
         return [f"{address.ip}:{address.port}" for address in found]
 
-    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+    def kill(self, name: str) -> None:
         process = self.parts[name]
-        if process.poll() is None:
-            os.kill(process.pid, number)
-            if number in (signal.SIGKILL, signal.SIGTERM):
-                process.wait(timeout=60)
+        process.kill()
+        process.wait(timeout=60)
+
+    def hang_dask_worker(self, number: int) -> None:
+        """Stop a worker where it is, for good; the nanny that looks after it goes on."""
+        for child in psutil.Process(self.parts[f"dask-{number}"].pid).children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.suspend()
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"
@@ -167,7 +171,6 @@ class Stack:
         for name in reversed(self.parts):
             process = self.parts[name]
             if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
                 # INT: PostgreSQL's fast shutdown, and what a terminal sends to the others.
                 process.send_signal(signal.SIGINT)
                 try:

@@ -53,6 +53,12 @@ def everything_the_server_knows(api: httpx.Client) -> str:
         while page := api.post(f"{what}/filter", json={"limit": 200, "offset": offset}).json():
             texts.append(json.dumps(page))
             offset += len(page)
+    events = api.post("events/filter", json={"limit": 50}).json()
+    while events["events"]:
+        texts.append(json.dumps(events["events"]))
+        if events["next_page"] is None:
+            break
+        events = api.get(events["next_page"]).json()
     return "".join(texts)
 
 

@@ -2,12 +2,15 @@
 
 import io
 import json
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import uuid
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +214,33 @@ def test_200_photographs_of_which_5_are_broken(tmp_path: Path) -> None:
     assert extract(str(folder), store_url, config).stored == 1
     retried = extract(str(folder), store_url, config.replace(retry_failures=True))
     assert (retried.stored, len(retried.failures)) == (0, 4)
+
+
+def test_a_partition_logs_its_rate_and_what_could_not_be_used(photos: Path, tmp_path: Path) -> None:
+    dogs = photos / "dogs"
+    (dogs / "text.jpg").write_text("This is no photograph.\n" * 20)  # seen when listed
+    whole = (dogs / "0.png").read_bytes()
+    (dogs / "cut.png").write_bytes(whole[: len(whole) // 2])  # seen when read
+    logger, kept = logging.getLogger("prefect.task_runs"), MemoryHandler(1000, logging.CRITICAL)
+    level = logger.level
+    logger.addHandler(kept)
+    logger.setLevel("INFO")
+    try:
+        extract(str(dogs), str(tmp_path / "store"), TINY.replace(partition_size=9))
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(kept)
+    said = [record.getMessage() for record in kept.buffer]
+    unusable = [line.split(": ")[0] for line in said if line.startswith("could not use")]
+    # By the task that met it, and all of them at the end.
+    assert unusable.count("could not use cut.png") == 2
+    assert unusable.count("could not use text.jpg") == 1
+    rates = [line for line in said if "images/s" in line]
+    assert len(rates) == 3  # one for each grid
+    assert any(
+        re.fullmatch(r"2 images, \d.* MB, stored in .* s \(.* images/s\) by .*:\d+, 1 .*", line)
+        for line in rates
+    )
 
 
 def test_a_strip_that_would_need_too_many_patches_is_set_aside(tmp_path: Path) -> None:
