@@ -42,13 +42,13 @@ def read_label_image(url: str) -> LabelImage:
     """
     image = open_picture(url)
     if image.mode == "P":
-        return LabelImage(_integers(image), _palette(image), coloured=False)
+        return LabelImage(np.asarray(image), _palette(image), coloured=False)
     if image.mode == "1":
-        return LabelImage((np.asarray(image) != 0).astype(np.int32), None, coloured=False)
+        return LabelImage(np.asarray(image).astype(np.uint8), None, coloured=False)
     if image.mode == "L":
-        return LabelImage(_shades(_integers(image)), None, coloured=False)
+        return LabelImage(_shades(np.asarray(image)), None, coloured=False)
     if image.mode.startswith("I"):
-        return LabelImage(_wide(_integers(image), url), None, coloured=False)
+        return LabelImage(_wide(np.asarray(image), url), None, coloured=False)
     return _of_colours(image, url)
 
 
@@ -66,36 +66,32 @@ def _of_colours(image: Image.Image, url: str) -> LabelImage:
     if len(colours) <= _COLOURS or np.isin(colours, _VOC).all():
         return LabelImage(values, None, coloured=True)
     if not opaque.all():
-        return LabelImage(np.where(opaque, 255, 0), None, coloured=False)
+        return LabelImage(opaque.astype(np.uint8) * 255, None, coloured=False)
     raise StorageError(
         f"{url}: expected a mask with one flat colour for each object on black; got {len(colours)} "
         "colours. Save it as an indexed or gray PNG, without smooth edges."
     )
 
 
-def _shades(values: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+def _shades(values: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
     """Gray values as numbers; soft edges of a white object are cut at one half."""
     found, counts = np.unique(values[values > 0], return_counts=True)
     white = found >= _WHITE
     if len(found) > _SHADES and counts[white].sum() >= counts[~white].max(initial=0):
-        return np.where(values >= 128, 255, 0)
-    return values
+        return np.where(values >= 128, 255, 0).astype(np.uint8)
+    return values.astype(np.uint8)
 
 
-def _wide(values: NDArray[np.integer[Any]], url: str) -> NDArray[np.integer[Any]]:
+def _wide(values: NDArray[np.integer[Any]], url: str) -> NDArray[np.uint8]:
     """Numbers of a file of 16 or 32 bits."""
     found = np.unique(values[values != 0])
     if len(found) == 1 and not 0 < found[0] <= 255:
-        return np.where(values != 0, 255, 0)
+        return (values != 0).astype(np.uint8) * 255
     if len(found) and not 0 < found.min() <= found.max() <= 255:
         raise StorageError(
             f"{url}: expected object numbers from 1 to 255; got {found.min()} to {found.max()}."
         )
-    return values
-
-
-def _integers(image: Image.Image) -> NDArray[np.integer[Any]]:
-    return np.asarray(image).astype(np.int32)
+    return values.astype(np.uint8)
 
 
 def _palette(image: Image.Image) -> NDArray[np.uint8] | None:

@@ -118,9 +118,11 @@ def _numbered(url: str, images: dict[int, LabelImage]) -> tuple[dict[int, np.nda
         )
     masks = {}
     for index, image in images.items():
-        values, places = np.unique(image.values, return_inverse=True)
-        wanted = [numbers[int(v)] for v in values] if image.coloured else values
-        masks[index] = np.array(wanted, np.uint8)[places].reshape(image.values.shape)
+        masks[index] = image.values.astype(np.uint8)
+        if image.coloured:
+            codes, places = np.unique(image.values, return_inverse=True)
+            wanted = np.array([numbers[int(code)] for code in codes], np.uint8)
+            masks[index] = wanted[places].reshape(image.values.shape)
     full = np.zeros((256, 3), np.uint8)
     full[: len(palette)] = palette
     return masks, full

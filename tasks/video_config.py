@@ -45,7 +45,7 @@ class PropagateConfig(ExtractConfig):
     """Principal axes of the first frame that descriptors are compared along; none: all."""
 
     recent: int = Field(default=14, ge=1)
-    """Latest frames whose labels are carried on, beside those with a given mask."""
+    """Latest frames whose labels are carried on, beside (up to eight) with a given mask."""
 
     radius: int = Field(default=12, ge=0)
     """How far a patch looks around its own place, in patches."""

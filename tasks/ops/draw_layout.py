@@ -13,6 +13,7 @@ from tasks.ops.compose import ImageArray
 from tasks.ops.draw import palette
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
+_TOLD = 12  # lines of a curve that have names
 
 
 def fitted(image: ImageArray, width: int, height: int) -> ImageArray:
@@ -154,12 +155,15 @@ def curve_svg(
 
     Args:
         values: one sequence a line; NaN breaks the line.
-        names: what each line shows.
+        names: what each line shows; a dozen of them are spelt out, four in a row.
         low, high: the vertical range.
     """
     if len(values) != len(names):
         raise ValueError(f"expected one name a line, got {len(names)} for {len(values)} lines")
-    left, right, top, bottom = 40, width - 8, 22, height - 8
+    told = [*names] if len(names) <= _TOLD else [*names[: _TOLD - 1], "others"]
+    extra = 16 * ((len(told) - 1) // 4)  # what more rows of names take
+    height += extra
+    left, right, top, bottom = 50, width - 8, 22 + extra, height - 8
     span = max(high - low, 1e-9)
     parts = [
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(", ".join(names))}" '
@@ -172,7 +176,7 @@ def curve_svg(
             f'stroke-opacity=".2"/><text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">'
             f"{low + share * span:.3g}</text>"
         )
-    for number, (line, name) in enumerate(zip(values, names, strict=True)):
+    for number, line in enumerate(values):
         tone = "#{:02x}{:02x}{:02x}".format(*palette(number + 1)[number])
         step = (right - left) / max(len(line) - 1, 1)
         points = [
@@ -180,11 +184,12 @@ def curve_svg(
             for i, v in enumerate(line)
         ]
         parts.append(f'<path d="{_path(points)}" fill="none" stroke="{tone}" stroke-width="2"/>')
-        x = left + number * 150
-        parts.append(
-            f'<rect x="{x}" y="4" width="10" height="10" fill="{tone}"/>'
-            f'<text x="{x + 14}" y="13">{escape(name)}</text>'
-        )
+        if number < len(told):
+            x, y = left + number % 4 * 145, 4 + 16 * (number // 4)
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="10" height="10" fill="{tone}"/>'
+                f'<text x="{x + 14}" y="{y + 9}">{escape(told[number])}</text>'
+            )
     return "".join([*parts, "</svg>"])
 
 

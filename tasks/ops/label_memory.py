@@ -17,8 +17,14 @@ class Remembered(NamedTuple):
     labels: Tensor
 
 
+_GIVEN = 8  # frames with given masks: more of them would only be compared in vain
+
+
 class LabelMemory:
-    """A bounded context: `given` frames stay for ever, of the others the last `recent`."""
+    """A bounded context: the first `given` frame and the last seven, and the last `recent` others.
+
+    The first one stays: it shows the objects before anything could go wrong.
+    """
 
     def __init__(self, recent: int) -> None:
         self.given: list[Remembered] = []
@@ -31,6 +37,8 @@ class LabelMemory:
         """
         if given:
             self.given.append(frame)
+            if len(self.given) > _GIVEN:
+                del self.given[1]
             self.recent.clear()
         else:
             self.recent.append(frame)

@@ -1,5 +1,6 @@
 """Sheets, strips, legends, matches and curves: sizes and places are those computed by hand."""
 
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -74,12 +75,23 @@ def test_matches_are_drawn_at_their_pixels_with_one_colour() -> None:
 
 
 def test_curve_is_valid_svg_with_its_points_in_place() -> None:
-    text = curve_svg([[0.0, 1.0, float("nan"), 0.5]], ["a < b"], width=348, height=130)
+    text = curve_svg([[0.0, 1.0, float("nan"), 0.5]], ["a < b"], width=358, height=130)
     root = ElementTree.fromstring(text)  # noqa: S314 (our own)
     path = root.find("{http://www.w3.org/2000/svg}path")
     assert path is not None
-    # 300 units of width in three steps from 40; 100 of height, 0 at 122 and 1 at 22.
-    assert path.get("d") == "M40.0,122.0L140.0,22.0M340.0,72.0h0.1"
+    # 300 units of width in three steps from 50; 100 of height, 0 at 122 and 1 at 22.
+    assert path.get("d") == "M50.0,122.0L150.0,22.0M350.0,72.0h0.1"
     assert root.get("aria-label") == "a < b"
     with pytest.raises(ValueError, match="one name a line"):
         curve_svg([[1.0]], [])
+
+
+def test_the_names_of_many_lines_stay_inside_the_picture() -> None:
+    names = [f"object {i}" for i in range(40)]
+    text = curve_svg([[0.0, 1.0]] * 40, names, width=640, height=160)
+    places = [(int(x), int(y)) for x, y in re.findall(r'<rect x="(\d+)" y="(\d+)"', text)]
+    assert len(set(places)) == len(places) == 12
+    assert max(x for x, _ in places) <= 640 - 145
+    assert 'viewBox="0 0 640 192"' in text
+    assert text.count("<path") == 40
+    assert ">others</text>" in text

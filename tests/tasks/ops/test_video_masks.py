@@ -191,3 +191,10 @@ def test_a_correction_replaces_what_was_guessed() -> None:
     memory.add(frames[4], given=True)
     memory.add(frames[5])
     assert [f.number for f in memory.frames] == [0, 4, 5]
+
+
+def test_many_given_masks_take_bounded_memory() -> None:
+    memory = LabelMemory(recent=2)
+    for number in range(20):
+        memory.add(Remembered(number, torch.zeros(1), torch.zeros(1)), given=True)
+    assert [f.number for f in memory.frames] == [0, *range(13, 20)]
