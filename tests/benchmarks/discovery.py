@@ -13,15 +13,13 @@ again by LAPACK (on a GPU: cuSOLVER) in float64, from the same graph, and compar
 
 import argparse
 import json
-import platform
-import re
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine, own_peak
 from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 
@@ -45,8 +43,9 @@ def main() -> None:
 
 def measure(stored: Any, args: Any) -> None:
     count = min(int(stored["count"]), args.count)
-    print(json.dumps(machine(args) | {"facet": str(stored["facet"]), "images": count}))
-    rates, found, before = [], [], peak_mib()
+    what = {"device": args.device, "facet": str(stored["facet"]), "images": count}
+    print(json.dumps(machine(str(stored["weights"]), args.device) | what))
+    rates, found, before = [], [], own_peak() / 2**20
     for start in range(0, count, args.batch):
         values, saliency = read(stored, range(start, min(start + args.batch, count)), args.device)
         seconds, cuts = timed(lambda v=values, s=saliency: cutting.token_cut(v, s), args.device)
@@ -55,7 +54,9 @@ def measure(stored: Any, args: Any) -> None:
         found += cuts
     low, mid, high = np.percentile(rates, [25, 50, 75])
     print(f"{mid:.4f} s an image [{low:.4f}, {high:.4f}], {1 / mid:.1f} images/s")
-    print(f"peak of the process {peak_mib():.0f} MiB, before the first cut {before:.0f} MiB")
+    print(
+        f"peak of the process {own_peak() / 2**20:.0f} MiB, before the first cut {before:.0f} MiB"
+    )
     if args.device != "cpu":
         import torch
 
@@ -156,12 +157,6 @@ def on_device(values: np.ndarray, device: str) -> Array:
     return torch.from_numpy(values).to(device)
 
 
-def peak_mib() -> float:
-    """Of this process alone; getrusage's is inherited from whoever started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
-
-
 def describe(args: Any) -> None:
     """Describe every image at ROWS x COLS patches (upright ones are turned on their side)."""
     import torch
@@ -176,6 +171,7 @@ def describe(args: Any) -> None:
     ).replace(device=args.device)
     files = sorted(Path(args.images).iterdir())[:: args.step][: args.count]
     kept: dict[str, Any] = {"count": len(files), "facet": f"layer {args.layer} {args.facet}"}
+    kept["weights"] = config.resolved_weights
     for i, file in enumerate(files):
         picture = Image.open(file).convert("RGB")
         if picture.height > picture.width:
@@ -187,18 +183,6 @@ def describe(args: Any) -> None:
         kept[f"{i}/saliency"] = arrays["saliency"]
     np.savez(args.save, **kept)
     print(f"{len(files)} images in {args.save}")
-
-
-def machine(args: Any) -> dict[str, str]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    name = platform.processor() or platform.machine()
-    if args.device != "cpu":
-        import torch
-
-        name = torch.cuda.get_device_name()
-    return {"hardware": name, "numpy": np.__version__, "commit": commit, "device": args.device}
 
 
 def arguments() -> argparse.Namespace:

@@ -6,8 +6,10 @@ For every candidate: its mean worth, seen without a label, and the CorLoc of Tok
 """
 
 import argparse
+import json
 
 import numpy as np
+from machine import machine
 from scipy.stats import spearmanr
 
 from storage.images import ImageRef, read_image
@@ -30,6 +32,7 @@ def main() -> None:
     chosen = load_voc(args.root)
     names = chosen.names[:: args.step]
     wide = candidates(DiscoverConfig(model=args.model))
+    print(json.dumps(machine(wide.resolved_weights) | {"images": len(names)}))
     worth = {name: [] for name in wide.arrays}
     boxes = {name: [] for name in wide.arrays}
     for image in names:

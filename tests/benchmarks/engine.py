@@ -20,6 +20,7 @@ import numpy as np
 import peers
 import timm
 import torch
+from machine import machine, own_peak
 from torch.nn import functional as F
 
 from tasks.ops.attention import attention
@@ -36,7 +37,7 @@ class Bench:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.device = torch.device(args.device)
-        self.kept: dict[str, Any] = peers.machine(self.device) | vars(args)
+        self.kept: dict[str, Any] = machine("random", args.device) | vars(args)
         print(json.dumps(self.kept))
 
     def rate(self, name: str, run: Callable[[], object], images: int, each: int = 4) -> float:
@@ -87,7 +88,7 @@ def floors(bench: Bench, model: Any, tokens: int) -> None:
     """Images a second that no version passes on this card: operations over measured rates."""
     side = 8192 if bench.device.type == "cuda" else 512
     a = torch.randn(side, side, device=bench.device, dtype=HALF)
-    matmul = 2 * side**3 * bench.rate("products of 8192 a second", lambda: a @ a, 1)
+    matmul = 2 * side**3 * bench.rate(f"products of {side} a second", lambda: a @ a, 1)
     torch.cuda.empty_cache()
     width, batch = model.embed_dim, bench.args.batch
     qkv = torch.randn(batch, tokens, 3, width // 64, 64, device=bench.device, dtype=HALF)
@@ -190,9 +191,9 @@ def memory(bench: Bench, model: Any) -> None:
     run()
     peers.synchronise(bench.device)
     seconds = time.perf_counter() - started
-    peak = torch.cuda.max_memory_allocated() if bench.device.type == "cuda" else peers.own_peak()
+    peak = torch.cuda.max_memory_allocated() if bench.device.type == "cuda" else own_peak()
     bench.keep(f"{side}x{side} at stride 4: seconds, peak GB", [round(seconds, 3), peak / 1e9])
-    bench.keep("peak host GB", peers.own_peak() / 1e9)
+    bench.keep("peak host GB", own_peak() / 1e9)
 
 
 def arguments() -> argparse.Namespace:

@@ -7,10 +7,12 @@ else to do; the process is warm, as a worker is.
 """
 
 import argparse
+import json
 import shutil
 import time
 from pathlib import Path
 
+from machine import machine, own_peak
 from PIL import Image
 from store import cut
 
@@ -35,6 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     sources = [Image.open(file).convert("RGB") for file in sorted(args.photos.iterdir())]
     shutil.rmtree(args.work, ignore_errors=True)
+    print(json.dumps(machine(ExtractConfig().resolved_weights)))
     for number, (name, (config, count)) in enumerate(KINDS.items()):
         folder = args.work / f"{number}"
         folder.mkdir(parents=True)
@@ -45,6 +48,7 @@ def main() -> None:
                 picture = Image.open(file)
                 picture.resize((500 - 100 * (i % 3), 375)).save(file, quality=90)
         compare(name, str(folder), str(args.work / f"store{number}"), config)
+    print(f"peak host {own_peak() / 1e9:.2f} GB")
 
 
 def compare(name: str, folder: str, url: str, config: ExtractConfig) -> None:

@@ -1,11 +1,12 @@
 """What storing descriptors costs here, in one .npz file an image, and in one HDF5 file.
 
-    python tests/benchmarks/formats.py WORK [--images 256] [--site SITE]     # SITE: has h5py
+    python tests/benchmarks/formats.py WORK [--images 256] [--rounds 5] [--site SITE]   # has h5py
 
 The same maps of 31 x 31 patches and 384 channels, as int8 with a scale for each channel as the
 store holds them by default. Written from memory, then read back image by image in an order of
-its own, from the page cache. Only the store keeps digests and
-checksums, knows where each image came from and can be appended to by many writers at a time.
+its own, from the page cache; formats take turns, median of the rounds with quartiles. Only the
+store keeps digests and checksums, knows where each image came from and can be appended to by many
+writers at a time.
 """
 
 import argparse
@@ -17,8 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import peers
-import torch
+from machine import machine, own_peak
 
 from storage.descriptors import ArraySpec, DescriptorStore
 from storage.planning import plan_partitions
@@ -39,7 +39,7 @@ def main() -> None:
     scales = rng.random((args.images, CHANNELS), dtype=np.float32)
     order = rng.permutation(args.images)
     raw = maps.nbytes + scales.nbytes
-    print(json.dumps(peers.machine(torch.device("cpu")) | {"images": args.images, "MB": raw / 1e6}))
+    print(json.dumps(machine("none") | {"images": args.images, "MB": raw / 1e6}))
     kinds: dict[str, Callable[[], tuple[Callable[[], None], Callable[[int], np.ndarray]]]] = {
         "store": lambda: store(work / "store", maps, scales),
         ".npz, plain": lambda: npz(work / "plain", maps, scales, np.savez),
@@ -50,24 +50,41 @@ def main() -> None:
         kinds["HDF5, plain"] = lambda: hdf5(work / "plain.h5", maps, scales, {})
         gzip = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
         kinds["HDF5, gzip and checksums"] = lambda: hdf5(work / "gzip.h5", maps, scales, gzip)
-    for name, make in kinds.items():
-        write, read = make()
-        started = time.perf_counter()
-        write()
-        written = time.perf_counter() - started
-        started = time.perf_counter()
-        for i in order:
-            if not np.array_equal(read(int(i)), maps[i]):
-                raise SystemExit(f"{name}: image {i} came back changed")
-        seconds = time.perf_counter() - started
-        size = sum(file.stat().st_size for file in work.rglob("*") if file.is_file())
+    taken: dict[str, list[tuple[float, float, int]]] = {name: [] for name in kinds}
+    for _ in range(args.rounds):
+        for name, make in kinds.items():
+            taken[name].append(timed(*make(), maps, order, work))
+            for entry in work.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for name, found in taken.items():
+        writes, reads, sizes = np.array(found).T
+        rates = [np.percentile(raw / seconds / 1e6, [50, 25, 75]) for seconds in (writes, reads)]
+        write, read = ("{:.0f} MB/s [{:.0f}, {:.0f}]".format(*rate) for rate in rates)
+        each = 1000 * np.median(reads) / args.images
         print(
-            f"{name:26s} write {raw / written / 1e6:6.0f} MB/s, read {raw / seconds / 1e6:6.0f} "
-            f"MB/s, {1000 * seconds / args.images:5.2f} ms an image, {size / raw:.2f} of the bytes",
-            flush=True,
+            f"{name:26s} write {write}, read {read}, {each:.2f} ms an image, "
+            f"{np.median(sizes) / raw:.2f} of the bytes"
         )
-        for entry in work.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    print(f"peak host {own_peak() / 1e9:.2f} GB")
+
+
+def timed(
+    write: Callable[[], None],
+    read: Callable[[int], np.ndarray],
+    maps: np.ndarray,
+    order: np.ndarray,
+    work: Path,
+) -> tuple[float, float, int]:
+    """Seconds of writing, seconds of reading image by image, bytes on disk."""
+    started = time.perf_counter()
+    write()
+    written = time.perf_counter()
+    for i in order:
+        if not np.array_equal(read(int(i)), maps[i]):
+            raise SystemExit(f"image {i} came back changed")
+    done = time.perf_counter()
+    size = sum(file.stat().st_size for file in work.rglob("*") if file.is_file())
+    return written - started, done - written, size
 
 
 def store(
@@ -139,6 +156,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work")
     parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--site", help="folder that has h5py, if the environment has not")
     return parser.parse_args()
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import peers
 import torch
+from machine import machine, own_peak
 from sklearn.cluster import KMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
@@ -35,7 +35,7 @@ def main() -> None:
     points = middles[rng.integers(40, size=args.count)] + rng.normal(0, 1, (args.count, 384))
     points = points.astype(np.float32)
     first, _ = kmeans_plusplus(points[:2000], 10, random_state=0)
-    print(json.dumps(peers.machine(torch.device("cpu")) | {"threads": 1}))
+    print(json.dumps(machine("none")))
     runs: dict[str, Callable[[], np.ndarray]] = {
         "patchflow": lambda: ours(points, first),
         "scikit-learn, Lloyd": lambda: sklearn(points, first),
@@ -54,6 +54,7 @@ def main() -> None:
             low, middle, high = np.percentile(taken, [25, 50, 75])
             error = partial_sums(points, centers).inertia / len(points)
             print(f"{name:26s} {middle:5.2f} s [{low:.2f}, {high:.2f}]  mean error {error:.3f}")
+    print(f"peak host {own_peak() / 1e9:.2f} GB")
 
 
 def ours(points: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -3,29 +3,28 @@
     python tests/benchmarks/matching.py pairs     [--threads 2] [--rounds 7]
     python tests/benchmarks/matching.py search OUT [--patches 2000000] [--threads 2]
 
-`pairs`: everything between two described images and the rows of matches.csv, for three grids,
-each in a process of its own (peak memory includes the libraries, given beside it; processor
-seconds, over all threads, hold on a machine that others use too). Descriptors are smooth random
-maps that two views share in part; more patches have a best buddy than in real pairs (PF-WILLOW:
-46 salient ones of 961 on the median). "twice" is one image matched with itself: all have one.
+`pairs`: everything between two described images and the rows of matches.csv, for three grids (the
+largest once, the second at most three times), each in a process of its own (peak memory includes
+the libraries, given beside it; processor seconds, over all threads, hold on a machine that others
+use too). Descriptors are smooth random maps that two views share in part; more patches have a best
+buddy than in real pairs (PF-WILLOW: 46 salient ones of 961 on the median). "twice" is one image
+matched with itself: all have one.
 `search`: the exact nearest 100 of a store of int8 descriptors that the storage writer wrote
 below OUT (kept there for another run), and the same by brute force in float64.
 """
 
 import argparse
 import json
-import platform
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import dask
 import numpy as np
 import torch
+from machine import machine, own_peak
 from scipy.ndimage import gaussian_filter
 
 from storage.descriptors import ArraySpec, DescriptorStore
@@ -51,19 +50,8 @@ T = TypeVar("T")
 GRID, CHANNELS = (56, 56), 384
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def machine(threads: int) -> dict[str, object]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
-    ).stdout.strip()  # fmt: skip
-    return {"machine": platform.machine(), "threads": threads, "commit": commit} | {
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
+def peak_mib() -> int:
+    return round(own_peak() / 2**20)
 
 
 def smooth(rng: np.random.Generator, shape: tuple[int, ...], width: float) -> np.ndarray:
@@ -98,7 +86,7 @@ def pair(name: str, twice: bool, rounds: int) -> dict[str, object]:
     shared = [smooth(rng, shape, 1.5) for _ in range(facets)]
     other = shared if twice else [half_shared(s, rng) for s in shared]
     source, target = (view(maps, patch, stride, size) for maps in (shared, other))
-    before = peak_mb()
+    before = peak_mib()
     seconds, processor = [], []
     for _ in range(rounds):
         started, used = time.perf_counter(), time.process_time()
@@ -113,8 +101,8 @@ def pair(name: str, twice: bool, rounds: int) -> dict[str, object]:
         "seconds": middle,
         "quartiles": [low, high],
         "processor seconds": round(float(np.median(processor[1:] or processor)), 3),
-        "peak_mb": round(peak_mb()),
-        "of which before": round(before),
+        "peak_mib": peak_mib(),
+        "of which before": before,
     }
 
 
@@ -178,12 +166,12 @@ def search(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(1)
     near = store.read("00003.jpg")[20, 30]
     query = (near / near.std() + 1.5 * rng.standard_normal(CHANNELS)).astype(np.float64)
-    before = peak_mb()
+    before = peak_mib()
     with dask.config.set(scheduler="threads", num_workers=args.threads):
         report, seconds = timed(lambda: search_patches(store, query, 100, every_patch=True))
         _, of_images = timed(lambda: search_patches(store, query, 100))
     result = {"patches": report.patches, "seconds": seconds, "best of each image": of_images}
-    result |= {"peak_mb": round(peak_mb()), "of which before": round(before)}
+    result |= {"peak_mib": peak_mib(), "of which before": before}
     expected, brute = timed(lambda: brute_force(store, query, 100))
     found = [(hit.image, hit.similarity) for hit in report.hits]
     same = found == [(name, round(cosine, 5)) for name, cosine in expected]
@@ -215,7 +203,7 @@ def main() -> None:
     if args.what == "pair":
         print(json.dumps(pair(args.out, args.twice, args.rounds)))
         return
-    print(json.dumps(machine(args.threads)), flush=True)
+    print(json.dumps(machine("none")), flush=True)
     (pairs if args.what == "pairs" else search)(args)
 
 

@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-import peers
 import torch
+from machine import machine
 from PIL import Image
 from torch.nn import functional as F
 
@@ -53,7 +53,7 @@ def main() -> None:
                 label = f"layer {request.layer} {request.facet}, {kind}"
                 cosine = F.cosine_similarity(torch.from_numpy(found).float(), reference, dim=-1)
                 cosines.setdefault(label, []).append(cosine.numpy().ravel())
-    print(json.dumps(peers.machine(torch.device(model.device)) | {"photographs": len(photos)}))
+    print(json.dumps(machine(config.resolved_weights, model.device) | {"photographs": len(photos)}))
     for label, values in cosines.items():
         joined = np.concatenate(values)
         least, low = joined.min(), np.percentile(joined, 1)

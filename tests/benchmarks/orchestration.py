@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from machine import machine
 from PIL import Image
 
 from storage.descriptors import DescriptorStore
@@ -48,10 +49,10 @@ def main() -> None:
     try:
         photos = write_photos(folder / "photos", args.images)
         result = {
+            **machine(settings(args.size, args.stride).resolved_weights),
             "images": args.images,
             "size": args.size,
             "stride": args.stride,
-            "cores": os.cpu_count(),
         }
         if "start-up" in args.measure:
             print(json.dumps(result | start_up(folder, args)), flush=True)

@@ -1,14 +1,9 @@
 """What the benchmarks compare with: other people's way to the same numbers, on one model."""
 
 import contextlib
-import os
-import platform
-import resource
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -66,33 +61,3 @@ def synchronise(device: torch.device) -> None:
     """Wait for the device."""
     if device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def own_peak() -> int:
-    """Peak resident bytes of this process."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """What a figure is worth nothing without."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return {
-        "hardware": name,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "commit": commit or "unknown",
-    }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

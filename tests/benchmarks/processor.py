@@ -19,6 +19,7 @@ import numpy as np
 import peers
 import timm
 import torch
+from machine import machine, own_peak
 
 from tasks.model import resolve_precision
 from tasks.ops.vit import FacetRequest, extract_facets
@@ -32,7 +33,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     precision = resolve_precision("auto", "cpu")
-    print(json.dumps(peers.machine(torch.device("cpu")) | {"default precision": precision}))
+    print(json.dumps(machine("random") | {"default precision": precision}))
     peer = peers.at_stride(model(), STRIDE, SIDE)
     exact, default = model(), model().to(getattr(torch, precision))
     for batch in args.batches:
@@ -60,7 +61,7 @@ def main() -> None:
         compare(
             f"layer 11 normed token, batch {batch}", batch, max(3, args.rounds // batch), normed
         )
-    print(f"peak host {peers.own_peak() / 1e9:.2f} GB")
+    print(f"peak host {own_peak() / 1e9:.2f} GB")
 
 
 def model() -> Any:

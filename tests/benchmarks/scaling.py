@@ -16,9 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import peers
-import torch
 from distributed import Client, LocalCluster, wait
+from machine import largest_peak, machine
 from PIL import Image
 from store import cut, one, warm
 
@@ -38,7 +37,8 @@ def main() -> None:
         folder.mkdir(parents=True)
         for i in range(count):
             cut(sources[i % len(sources)], folder, i)
-    print(json.dumps(peers.machine(torch.device("cpu")) | {"images": args.images}))
+    weights = ExtractConfig().resolved_weights
+    print(json.dumps(machine(weights) | {"images": args.images}))
     rates: dict[tuple[str, int], list[float]] = {}
     for _ in range(args.rounds):
         for workers in args.workers:
@@ -63,6 +63,7 @@ def main() -> None:
             f"{kind:6s} {workers} workers, {counts[kind][workers]} images: {mid:.2f} images/s "
             f"[{low:.2f}, {high:.2f}], {mid / alone:.2f} times those of {args.workers[0]}"
         )
+    print(f"largest process {largest_peak() / 1e9:.2f} GB")
 
 
 def run(client: Client, work: Path, count: int, stride: int) -> float:

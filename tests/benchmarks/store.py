@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 import torch
+from machine import largest_peak, machine
 from PIL import Image
 
 from storage.descriptors import DescriptorStore
@@ -47,7 +47,7 @@ def main() -> None:
                 lambda i: cut(sources[i % len(sources)], folder, i, args.width), range(args.count)
             )
         )
-    print(json.dumps(peers.machine(torch.device(args.device)) | vars(args)))
+    print(json.dumps(machine(args.weights, args.device) | vars(args)))
     print(f"{args.count} files of {np.mean(sizes) / 1e3:.0f} KB on average")
     config = ExtractConfig(
         model=args.model,
@@ -86,7 +86,7 @@ def once(
         f"{how}: plan {planned:.1f} s; {stored} images in {seconds:.2f} s: "
         f"{stored / seconds:.1f} images/s, {size / seconds / 1e6:.0f} MB/s to disk"
     )
-    print(occupancy(reports).line, f"; peak host {peers.own_peak() / 1e9:.2f} GB", flush=True)
+    print(occupancy(reports).line, f"; largest process {largest_peak() / 1e9:.2f} GB", flush=True)
 
 
 def workers(processes: int, args: argparse.Namespace, config: ExtractConfig) -> Executor:

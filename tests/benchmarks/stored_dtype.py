@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import machine
 
 from storage.bases import Basis, write_basis
 from storage.descriptors import DescriptorStore
@@ -53,15 +54,13 @@ def repacked(base: DescriptorStore, out: str, config: ExtractConfig) -> Descript
     store = DescriptorStore.open(out)
     if config.pca is not None:
         for name in config.arrays:
+            chosen = refs[:: max(1, len(refs) // 24)]
             sample = np.concatenate(
-                [
-                    base.read(ref.name, name).reshape(-1, 384)[::5]
-                    for ref in refs[:: len(refs) // 24]
-                ]
+                [base.read(ref.name, name).reshape(-1, 384)[::5] for ref in chosen]
             )
             fitted = fit_axes(sample, config.pca)
             print(f"  {name}: {config.pca} axes explain {fitted.explained.sum():.4f}", flush=True)
-            basis = Basis(fitted.axes, fitted.explained, fitted.variance, 24, len(sample))
+            basis = Basis(fitted.axes, fitted.explained, fitted.variance, len(chosen), len(sample))
             write_basis(out, basis, name)
     bases = bases_of(out, config)
     for partition in plan.partitions:
@@ -135,6 +134,7 @@ def jaccard(data: Path, out: Path, options: list[str], limit: str) -> float:
 
 def main(data: Path, out: Path, limit: str) -> None:
     torch.set_num_threads(1)
+    print(json.dumps(machine(ExtractConfig().resolved_weights) | {"limit": limit}))
     root = data / "PF-WILLOW"
     pairs = read_pairs(root)
     names = sorted({pair[f"image{side}"] for pair in pairs for side in "AB"})

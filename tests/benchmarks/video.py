@@ -12,9 +12,6 @@ masks by the frames' names, for the mean J of what came out.
 
 import argparse
 import json
-import os
-import platform
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import machine, own_peak
 
 from storage.files import join
 from storage.results import read_indexed_png, write_indexed_png
@@ -44,10 +42,10 @@ def main() -> None:
     clip = replace(clip, images=clip.images[: args.count], count=args.count)
     given = read_given(args.mask, clip)
     for name, config in settings(args).items():
-        print(json.dumps({"settings": name} | machine(config)), flush=True)
+        print(json.dumps({"settings": name} | circumstances(config)), flush=True)
         whole(clip, given, config, args.rounds, args.truth)
         stages(clip, given, config)
-    print(f"peak memory of the process {peak_gb():.2f} GB", end="")
+    print(f"peak memory of the process {own_peak() / 1e9:.2f} GB", end="")
     if torch.cuda.is_available():
         print(f", of the GPU {torch.cuda.max_memory_allocated() / 1e9:.2f} GB", end="")
     print()
@@ -139,20 +137,9 @@ def measured(run: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def machine(config: PropagateConfig) -> dict[str, object]:
+def circumstances(config: PropagateConfig) -> dict[str, object]:
     gpu = torch.cuda.is_available() and config.device != "cpu"
-    name = torch.cuda.get_device_name() if gpu else platform.processor() or platform.machine()
-    return {
-        "model": config.model,
-        "hardware": name,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-
-
-def peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return {"model": config.model} | machine(config.resolved_weights, "cuda" if gpu else "cpu")
 
 
 def arguments() -> argparse.Namespace:
