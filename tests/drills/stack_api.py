@@ -16,12 +16,16 @@ import httpx
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
-def schedule_soon(api: httpx.Client, deployment: dict[str, Any]) -> None:
+@contextmanager
+def scheduled_soon(api: httpx.Client, deployment: dict[str, Any]) -> Iterator[None]:
+    """Run a deployment every minute for a while."""
     soon = {"cron": "* * * * *", "timezone": "UTC"}
-    created = api.post(
-        f"deployments/{deployment['id']}/schedules", json=[{"schedule": soon, "active": True}]
-    )
+    schedules = f"deployments/{deployment['id']}/schedules"
+    created = api.post(schedules, json=[{"schedule": soon, "active": True}])
     assert created.status_code == 201, created.text
+    yield
+    ended = api.delete(f"{schedules}/{created.json()[0]['id']}")
+    assert ended.status_code == 204, ended.text
 
 
 def start(api: httpx.Client, deployment: dict[str, Any], **parameters: Any) -> None:

@@ -115,8 +115,8 @@ def test_a_scheduled_run_starts_by_itself_and_its_results_are_there(
     assert len(made) == len(described["deployments"])
     nightly = deployment(api, "pipeline/nightly")
     assert nightly["parameters"] == {"file": "s3://bucket/pipeline.yaml"}
-    stack_api.schedule_soon(api, nightly)
-    run = completed(api, stack, "pipeline/nightly")
+    with stack_api.scheduled_soon(api, nightly):
+        run = completed(api, stack, "pipeline/nightly")
     assert run["auto_scheduled"]
     check_results(bucket_of(stack))
     check_artifacts(api)
