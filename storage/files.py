@@ -5,7 +5,7 @@ import os
 import posixpath
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,7 +149,8 @@ def write_bytes(url: str, data: bytes) -> None:
     """
     fs, path = open_filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        _write_beside(path, [data]).replace(path)
+        with _written_beside(path, [data]) as beside:
+            beside.replace(path)
     else:
         fs.pipe_file(path, data)
 
@@ -161,7 +162,8 @@ def write_parts(url: str, parts: Sequence[bytes]) -> None:
     """
     fs, path = open_filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        _write_beside(path, parts, sync=False).replace(path)
+        with _written_beside(path, parts, sync=False) as beside:
+            beside.replace(path)
     else:
         fs.pipe_file(path, b"".join(parts))
 
@@ -186,27 +188,32 @@ def create_exclusively(url: str, data: bytes) -> bool:
 
 
 def _link_into_place(path: str, data: bytes) -> bool:
-    beside = _write_beside(path, [data])
-    try:
-        os.link(beside, path)
-    except FileExistsError:
-        return False
-    finally:
-        beside.unlink()
-    return True
+    with _written_beside(path, [data]) as beside:
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            return False
+        return True
 
 
-def _write_beside(path: str, parts: Sequence[bytes], *, sync: bool = True) -> Path:
-    """Write a hidden file next to ``path``, durably if it is to ``sync``, and return its name."""
+@contextlib.contextmanager
+def _written_beside(path: str, parts: Sequence[bytes], *, sync: bool = True) -> Iterator[Path]:
+    """A hidden file next to ``path``, written whole and, if it is to ``sync``, durably.
+
+    Whatever of it was not renamed goes, so that a disk that ran full is not left fuller.
+    """
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.partial")
-    with beside.open("wb") as file:
-        file.writelines(parts)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    return beside
+    try:
+        with beside.open("wb") as file:
+            file.writelines(parts)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def list_folder(url: str, kind: Literal["file", "directory"] = "file") -> list[str]:

@@ -1,6 +1,7 @@
 """What storing descriptors costs here, in one .npz file an image, and in one HDF5 file.
 
-    python tests/benchmarks/formats.py WORK [--images 256] [--rounds 5] [--site SITE]   # has h5py
+    pip install --no-deps --target SITE h5py
+    python tests/benchmarks/formats.py WORK [--images 256] [--rounds 5] [--site SITE]
 
 The same maps of 31 x 31 patches and 384 channels, as int8 with a scale for each channel as the
 store holds them by default. Written from memory, then read back image by image in an order of

@@ -1,6 +1,7 @@
 """Ten Lloyd steps from the same centres: dataset clustering's own, scikit-learn, faiss.
 
-    python tests/benchmarks/kmeans_speed.py [--site SITE]    # SITE: folder that has faiss
+    pip install --no-deps --target SITE faiss-cpu
+    python tests/benchmarks/kmeans_speed.py [--site SITE]
 
 100,000 descriptors of 384 channels around 40 centres, 10 clusters, in memory. Seconds of
 processor time with one thread, so that what else the machine does counts little. Only ours gives

@@ -1,6 +1,7 @@
 """Images a second on a processor, beside what people would run instead, on one model object.
 
-    python tests/benchmarks/processor.py [--dinotool SITE]     # SITE: where pip --target put it
+    pip install --no-deps --target SITE dinotool einops transformers
+    python tests/benchmarks/processor.py --dinotool SITE
 
 DINOv2 ViT-S/14 at 224 x 224 pixels, stride 7, 961 patches. Contenders take turns, so that a
 change in what else the machine does meets all of them; each figure is the median of its rounds

@@ -1,5 +1,7 @@
 """The verbs on files mean the same everywhere."""
 
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from storage.files import (
     read_bytes,
     remove,
     write_bytes,
+    write_parts,
 )
 
 
@@ -33,6 +36,28 @@ def test_only_the_first_of_two_creators_wins(place: str) -> None:
     assert not create_exclusively(file, b"second")
     assert read_bytes(file) == b"first"
     assert list_folder(join(place, "commits")) == ["x.json"]
+
+
+def test_a_disk_that_runs_full_keeps_the_old_file_and_nothing_of_the_new_one(
+    tmp_path: Path,
+) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"a part of"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "shard"
+    write_parts(str(file), [b"ol", b"d"])
+    with pytest.raises(OSError, match="No space"):
+        write_parts(str(file), parts())
+    assert file.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["shard"]
+
+
+def test_what_cannot_be_renamed_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "shard").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_bytes(str(tmp_path / "shard"), b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["shard"]
 
 
 def test_removing_takes_folders_whole_and_missing_ones_calmly(place: str) -> None:
