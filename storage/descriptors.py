@@ -9,16 +9,7 @@ from numpy.typing import NDArray
 from storage.errors import StorageError, StoreCorruptError
 from storage.files import create_exclusively, join, read_bytes
 from storage.index import StoredImage
-from storage.layout import (
-    FORMAT,
-    ArraySpec,
-    Commit,
-    Mark,
-    State,
-    StoreInfo,
-    decode_store_info,
-    encode_store_info,
-)
+from storage.layout import FORMAT, ArraySpec, Commit, Mark, State
 from storage.marks import (
     Failure,
     failure_mark,
@@ -32,6 +23,7 @@ from storage.reader import open_array, read_block
 from storage.sealed import digest, encode
 from storage.settings import ordered, plain, refuse_other_settings
 from storage.state import StoreState
+from storage.store_info import StoreInfo, decode_store_info, encode_store_info
 from storage.writer import PartitionWriter
 
 __all__ = ["ArraySpec", "DescriptorStore", "Failure", "read_block"]

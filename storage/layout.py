@@ -3,7 +3,7 @@
 ::
 
     STORE/
-      store.json                      what every image in here was made with
+      store.json                      what every image in here was made with (`store_info.py`)
       partitions/<id>/<attempt>/      one zarr v3 group: images of one patch grid
       commits/<id>.json               written last; what has no commit does not exist
       failures/<id>.json              why images could not be stored, for people to read
@@ -13,11 +13,10 @@
       listings/<digest>.json          what a tar shard or a video of the source holds
 """
 
-import json
 import math
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
@@ -28,7 +27,6 @@ from storage.sealed import (
     decode_columns,
     decode_object,
     encode_columns,
-    parse_json,
     seal,
     typed,
     unseal,
@@ -41,14 +39,11 @@ __all__ = [
     "ImageRecord",
     "Mark",
     "State",
-    "StoreInfo",
     "attempt_time",
     "check_format",
     "decode_arrays",
     "decode_grid",
-    "decode_store_info",
     "encode_arrays",
-    "encode_store_info",
     "new_attempt",
 ]
 
@@ -77,16 +72,6 @@ class ArraySpec:
     def nbytes(self) -> int:
         """Bytes of one image."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True, slots=True)
-class StoreInfo:
-    """``store.json``."""
-
-    format: int
-    config: Mapping[str, Any]
-    weights: Mapping[str, Any]
-    versions: Mapping[str, Any]
 
 
 class ImageRecord(NamedTuple):
@@ -189,27 +174,6 @@ class Commit:
             replaces=tuple(typed(raw, "replaces", list, file)),
             seconds=float(typed({"seconds": seconds}, "seconds", int | float, file)),
         )
-
-
-def encode_store_info(info: StoreInfo) -> bytes:
-    """The bytes of ``store.json``, for people to read as well."""
-    return (json.dumps(_fields(info), indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def decode_store_info(data: bytes, file: str) -> StoreInfo:
-    """Parse ``store.json`` strictly."""
-    try:
-        content = parse_json(data, file)
-    except StoreCorruptError as error:
-        raise StoreCorruptError(
-            f"{file}: cut off or not JSON. It says what all images were made with, and nothing "
-            "else does: restore it from a backup, or extract into a new store."
-        ) from error
-    check_format(content, file)
-    raw = decode_object(content, _names(StoreInfo), file)
-    for name in ("config", "weights", "versions"):
-        typed(raw, name, dict, file)
-    return StoreInfo(**raw)
 
 
 def check_format(content: object, file: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from storage.errors import StoreMismatchError
-from storage.layout import StoreInfo
+from storage.store_info import StoreInfo
 
 __all__ = ["ordered", "plain", "refuse_other_settings"]
 

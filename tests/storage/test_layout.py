@@ -13,13 +13,11 @@ from storage.layout import (
     Commit,
     ImageRecord,
     Mark,
-    StoreInfo,
     attempt_time,
-    decode_store_info,
-    encode_store_info,
     new_attempt,
 )
 from storage.sealed import digest, seal
+from storage.store_info import StoreInfo, decode_store_info, encode_store_info
 
 ids = st.text(max_size=8)
 many = st.lists(ids, max_size=2).map(tuple)
