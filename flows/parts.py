@@ -14,6 +14,7 @@ from tasks.cosegment_summary import (
     summarise_sets,
     unusable,
 )
+from tasks.part_codebook import read_parts
 from tasks.parts import parts_sets
 from tasks.parts_config import PartsConfig
 from tasks.progress import gather, raise_failed
@@ -45,10 +46,13 @@ def parts(
         only: names of the images to use; by default all.
 
     Raises:
+        StorageError: a codebook that cannot be used, before anything is extracted.
         ExceptionGroup: tasks (of partitions, of sets) that failed after their retries; the
             others are done.
     """
     store = store or join(out, "store")
+    if config.codebook:
+        read_parts(config.codebook, config)  # says what is wrong with it before hours of work
     extracted = subflow(extract)(images, store, config.extraction(), only)
     sets = stored_sets(images, store, only)
     futures = {
