@@ -25,6 +25,7 @@ from tasks.ops.kmeans import elbow_kmeans, kmeans, squared_distances
 from tasks.ops.lloyd import PartialSums, partial_sums, reduce_sums, update_centers
 from tasks.ops.patch_grid import unit
 from tasks.parts_config import ClusterConfig
+from tasks.reuse import remove_others
 from tasks.sets import result_stems
 from tasks.stored import stored_grid
 
@@ -85,6 +86,8 @@ def cluster_store(store: str, out: str, config: ClusterConfig) -> ClusterReport:
         for block in blocks
     ]
     labelled = run_blocks(label_block, jobs)
+    if folder is not None:
+        remove_others(folder, (f"{stem}.png" for stem in stems.values()))
     error = total.inertia / max(int(total.counts.sum()), 1)
     write_codebook(
         join(out, CODEBOOK),

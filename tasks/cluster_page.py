@@ -17,7 +17,15 @@ from tasks.ops.draw import palette
 from tasks.ops.draw_layout import fitted
 from tasks.parts_config import ClusterConfig
 from tasks.report_pictures import ImageView, set_look, write_image
-from tasks.report_records import ImageRecord, SetRecord, TableRecord, write_record
+from tasks.report_records import (
+    PICTURES,
+    ImageRecord,
+    SetRecord,
+    TableRecord,
+    picture_files,
+    write_record,
+)
+from tasks.reuse import remove_others
 from tasks.search_page import crop_around
 from tasks.stored import read_descriptors, source_of
 
@@ -58,6 +66,7 @@ def write_cluster_pages(store: str, out: str, config: ClusterConfig) -> None:
         settings=config.model_dump(mode="json"),
     )
     write_record(out, record)
+    remove_others(join(out, PICTURES), picture_files(record.images))
     largest = sorted(rows, key=lambda row: -row["patches"])[:_CLUSTERS]
     inside = SetRecord(
         kind="cluster",
@@ -67,6 +76,7 @@ def write_cluster_pages(store: str, out: str, config: ClusterConfig) -> None:
         notes=("the patch nearest to each centre, which a cross marks, in the nearest images",),
     )
     write_record(join(out, "clusters"), inside)
+    remove_others(join(out, "clusters", PICTURES), picture_files(inside.images))
 
 
 def _images(

@@ -15,10 +15,12 @@ from tasks.foreground import SetModel, learn_stored
 from tasks.report_pictures import SetLook, cluster_records, write_image
 from tasks.report_records import ImageRecord, SetRecord, write_record
 from tasks.report_sketches import offer_stored_facets
+from tasks.set_likeness import likeness_note
 from tasks.set_page import fit_look, inspector_sources, view_of
 from tasks.set_results import (
     Decided,
     Member,
+    Outcome,
     SetReport,
     Written,
     make_once,
@@ -28,7 +30,7 @@ from tasks.set_results import (
 from tasks.sets import ImageSet
 
 # Part of every result's key: raise it when the maths or the files change.
-CODE = "cosegment-7"
+CODE = "cosegment-8"
 
 
 @task(name="cosegment-sets", tags=["patchflow-cosegment"], **STORAGE_RETRIES)
@@ -42,9 +44,7 @@ def cosegment_sets(
 def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfig) -> SetReport:
     """Write ``OUT/<set>/masks/<stem>.png`` of one set, unless an equal run did already."""
 
-    def work(
-        opened: DescriptorStore, members: list[Member], folder: str
-    ) -> tuple[Written, int, int]:
+    def work(opened: DescriptorStore, members: list[Member], folder: str) -> Outcome:
         names = [member.name for member in members]
         model, _ = learn_stored(opened, names, config)
         colours = len(model.clustering.centers)
@@ -55,7 +55,8 @@ def cosegment_set(store: str, images: ImageSet, out: str, config: CosegmentConfi
             if config.also:
                 offer_stored_facets(opened, folder, config)
         told = Written(written.records, written.missing, (*model.warnings, *written.warnings))
-        return told, len(model.clustering.centers), int(model.votes.kept.sum())
+        kept = int(model.votes.kept.sum())
+        return Outcome(told, len(model.clustering.centers), kept, model.likeness)
 
     return make_once(store, images, out, config, code=CODE, results=["masks"], work=work)
 
@@ -95,6 +96,7 @@ def _write_page(
         clusters=cluster_records(model.votes, look),
         sketches=inspector_sources(look, sample, config),
         warnings=model.warnings,
+        notes=likeness_note(model.likeness, config),
         settings=config.model_dump(mode="json"),
     )
     write_record(folder, record)

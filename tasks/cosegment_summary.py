@@ -69,6 +69,7 @@ def publish_sets(summary: CosegmentSummary) -> None:
             "masks": s.masks,
             "clusters": s.clusters,
             "kept": s.kept,
+            "likeness": None if s.likeness is None else round(s.likeness, 2),
             "seconds": round(s.seconds, 1),
             "warnings": "; ".join(s.warnings),
         }

@@ -5,8 +5,8 @@ centres of clusters and which of them are kept. So the memory that a set needs i
 images it is learnt from, and any part of it can be decided anywhere.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +24,13 @@ from tasks.ops.voting import (
     soft_foreground,
     vote_salient,
 )
+from tasks.set_likeness import (
+    COMPARED_IMAGES,
+    compared_array,
+    likeness_warnings,
+    measure_likeness,
+)
 from tasks.stored import ImageDescriptors, read_descriptors
-
-# Sets of six images of one PASCAL class have a likeness of 0.19 to 0.36, of six classes mixed 0.10
-# to 0.24: the warning is for sets that are clearly below.
-_UNLIKE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class SetModel:
     decision: Linear | None
     center: np.ndarray | None
     warnings: tuple[str, ...]
+    likeness: float | None = None
 
     def read(
         self, store: DescriptorStore, image: ImageDescriptors, config: CosegmentConfig
@@ -78,12 +81,26 @@ class SetModel:
 
     def decide_sample(self, sample: Sample, config: CosegmentConfig) -> list[np.ndarray]:
         """`decide` for every image of a sample; zeros for outliers."""
-        return [
-            np.zeros(one.shape[:2], dtype=np.float32)
-            if sample.cls is not None and self.unlike(sample.cls[number], config)
-            else self.decide(one)
-            for number, one in enumerate(sample.units)
-        ]
+        return [self._decide_one(sample, number, config) for number in range(len(sample.units))]
+
+    def _decide_one(self, sample: Sample, number: int, config: CosegmentConfig) -> np.ndarray:
+        if sample.cls is not None and self.unlike(sample.cls[number], config):
+            return np.zeros(sample.units[number].shape[:2], dtype=np.float32)
+        return self.decide(sample.units[number])
+
+    def compared(
+        self, sample: Sample, described: Iterable[np.ndarray], config: CosegmentConfig
+    ) -> "SetModel":
+        """This model with the likeness of the sample's objects, and a warning where it is low.
+
+        Args:
+            described: descriptors (rows, cols, D) of the images `compared_images`.
+        """
+        numbers = compared_images(len(sample.units))
+        foreground = (self._decide_one(sample, number, config) for number in numbers)
+        found = measure_likeness(described, foreground)
+        told = likeness_warnings(found, config)
+        return replace(self, likeness=found, warnings=(*self.warnings, *told))
 
     def label(self, units: np.ndarray) -> np.ndarray:
         """(rows, cols) int32: the cluster of each patch."""
@@ -94,6 +111,11 @@ class SetModel:
         if self.center is None or cls is None or config.outlier_cosine is None:
             return False
         return not resembles(cls, self.center, config.outlier_cosine)
+
+
+def compared_images(count: int) -> range:
+    """Numbers of the images of a sample whose objects are compared: some, evenly spaced."""
+    return range(0, count, -(-count // COMPARED_IMAGES))
 
 
 def learn_stored(
@@ -120,7 +142,9 @@ def learn_stored(
         if image.cls is not None:
             cls.append(image.cls)
     sample = Sample(chosen, units, saliency, cls if len(cls) == len(chosen) else None)
-    return learn(sample, config, axes), sample
+    array = compared_array(config)
+    described = (store.read(chosen[i], array) for i in compared_images(len(chosen)))
+    return learn(sample, config, axes).compared(sample, described, config), sample
 
 
 def learn(sample: Sample, config: CosegmentConfig, axes: np.ndarray | None = None) -> SetModel:
@@ -149,24 +173,25 @@ def learn(sample: Sample, config: CosegmentConfig, axes: np.ndarray | None = Non
         ratio=config.ratio,
     )
     decision: Linear | None = None
-    told: tuple[str, ...] = ()
     if config.rule == "consensus":
         found = _consensus(points, saliency, config)
         decided = [decide(found.decision, one) for one in units]
         votes = judge_by_foreground(votes, labels, decided)
         decision = found.decision
-        if found.likeness < _UNLIKE:
-            told = (
-                "what is salient in these images hardly resembles each other (likeness "
-                f"{found.likeness:.2f}): they may not share an object; masks show what is salient",
-            )
-    return SetModel(axes, clustering, votes, decision, center, (*votes.warnings, *told))
+    return SetModel(axes, clustering, votes, decision, center, votes.warnings)
 
 
 def cosegment(
-    images: Sequence[ImageDescriptors], config: CosegmentConfig
+    images: Sequence[ImageDescriptors],
+    config: CosegmentConfig,
+    described: Sequence[np.ndarray] | None = None,
 ) -> tuple[SetModel, list[np.ndarray]]:
-    """Model and foreground, (rows, cols) each, of a set in memory, from its main facet alone."""
+    """Model and foreground, (rows, cols) each, of a set in memory, from its main facet alone.
+
+    Args:
+        described: (rows, cols, D) each, of the facet of `compared_array`; objects are not
+            compared without.
+    """
     units = [unit(image.descriptors) for image in images]
     cls = [image.cls for image in images if image.cls is not None]
     sample = Sample(
@@ -176,6 +201,9 @@ def cosegment(
         cls=cls if len(cls) == len(images) else None,
     )
     model = learn(sample, config)
+    if described is not None:
+        chosen = (described[i] for i in compared_images(len(images)))
+        model = model.compared(sample, chosen, config)
     return model, model.decide_sample(sample, config)
 
 

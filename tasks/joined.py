@@ -6,10 +6,10 @@ import numpy as np
 
 from storage.descriptors import DescriptorStore
 from tasks.config import CosegmentConfig
-from tasks.ops.consensus import principal_axes
+from tasks.ops.leading_axes import axes_of_maps
 from tasks.ops.patch_grid import unit
 
-_AXES_IMAGES, _AXES_PATCHES = 40, 6000  # that the axes are fitted on
+_AXES_IMAGES = 40  # that the axes are fitted on
 
 
 def join_facets(facets: Sequence[np.ndarray]) -> np.ndarray:
@@ -23,13 +23,8 @@ def fit_axes(store: DescriptorStore, names: Sequence[str], config: CosegmentConf
     Fitted on patches of evenly spaced images, one image in memory at a time.
     """
     images = names[:: -(-len(names) // _AXES_IMAGES)]
-    each = -(-_AXES_PATCHES // len(images))
-    sample = []
-    for name in images:
-        joined = join_facets([store.read(name, array) for array in config.arrays])
-        flat = joined.reshape(-1, joined.shape[-1])
-        sample.append(flat[:: max(1, len(flat) // each)].copy())  # a view would keep all of it
-    return principal_axes(np.concatenate(sample))
+    joined = (join_facets([store.read(name, array) for array in config.arrays]) for name in images)
+    return axes_of_maps(joined, len(images))
 
 
 def read_joined(

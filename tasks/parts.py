@@ -22,10 +22,12 @@ from tasks.parts_config import PartsConfig
 from tasks.report_pictures import SetLook, write_image
 from tasks.report_records import ClusterRecord, ImageRecord, SetRecord, write_record
 from tasks.report_sketches import offer_stored_facets
+from tasks.set_likeness import likeness_note
 from tasks.set_page import fit_look, inspector_sources, view_of
 from tasks.set_results import (
     Decided,
     Member,
+    Outcome,
     SetReport,
     Written,
     make_once,
@@ -34,7 +36,7 @@ from tasks.set_results import (
 )
 from tasks.sets import ImageSet
 
-CODE = "parts-8"
+CODE = "parts-9"
 CODEBOOK = "codebook.zarr"
 
 
@@ -50,9 +52,7 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
     """Write ``OUT/<set>/parts/<stem>.png``, masks and the codebook, unless an equal run did."""
     known = read_parts(config.codebook, config) if config.codebook else None
 
-    def work(
-        opened: DescriptorStore, members: list[Member], folder: str
-    ) -> tuple[Written, int, int]:
+    def work(opened: DescriptorStore, members: list[Member], folder: str) -> Outcome:
         names = [member.name for member in members]
         axes = known.axes if known else fit_axes(opened, names, config)
         model, sample = learn_stored(opened, names, config, axes)
@@ -73,13 +73,15 @@ def parts_set(store: str, images: ImageSet, out: str, config: PartsConfig) -> Se
                 sketches=inspector_sources(look, described, config),
                 numbers={"parts": len(rows)},
                 warnings=warnings,
+                notes=likeness_note(model.likeness, config),
                 settings=config.model_dump(mode="json"),
             )
             write_record(folder, record)
             if config.also:
                 offer_stored_facets(opened, folder, config)
         told = Written(written.records, written.missing, warnings)
-        return told, len(model.clustering.centers), len(parts.book.centers)
+        clusters = len(model.clustering.centers)
+        return Outcome(told, clusters, len(parts.book.centers), model.likeness)
 
     # The URL of a codebook says nothing: another run may have written another one there.
     code = f"{CODE} {known.digest}" if known else CODE

@@ -13,7 +13,7 @@ A field that is left out has its default; unknown fields are ignored, so that a 
 made from the files of another version.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ MISSING_FILE = "missing.json"
 _RECORDS = (SET_FILE, METRICS_FILE, MISSING_FILE)
 _STORE_FILE = "store.json"
 REPORT_FOLDER = "report"
+PICTURES = "pictures"  # folder beside a set.json
 _DEPTH = 3
 # Folders that hold a file for each image.
 _NO_RECORDS = frozenset({REPORT_FOLDER, "pictures", "sketches", "masks", "frames"})
@@ -205,6 +206,12 @@ def read_record(url: str) -> SetRecord:
         raise RecordError(
             f"{url}: {place}: {first['msg'].lower()}; write it with report_records.write_record"
         ) from error
+
+
+def picture_files(images: Iterable[ImageRecord]) -> set[str]:
+    """Names of the files in the folder `PICTURES` that records name."""
+    paths = [path for one in images for path in (*one.pictures.values(), *one.large.values())]
+    return {path.removeprefix(f"{PICTURES}/") for path in paths}
 
 
 def write_missing(out: str, missing: Sequence[tuple[str, str]]) -> None:

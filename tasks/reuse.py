@@ -62,3 +62,9 @@ def mark_finished(folder: str, key: str, report: object) -> None:
     """Write the marker; call it after everything else in `folder` is written."""
     dumped = TypeAdapter(type(report)).dump_python(report, mode="json")
     write_json(join(folder, MARKER), {"key": key, "report": dumped})
+
+
+def remove_others(folder: str, names: Iterable[str]) -> None:
+    """Remove the files of `folder` that are not among `names`: those of inputs that are gone."""
+    for stale in set(list_folder(folder)) - set(names):
+        remove(join(folder, stale))

@@ -8,7 +8,7 @@ import numpy as np
 
 from storage.descriptors import DescriptorStore
 from storage.errors import UnreadableImageError
-from storage.files import join, list_folder, remove
+from storage.files import join
 from storage.images import read_image
 from tasks.bars import advance
 from tasks.blocks import run_blocks
@@ -16,8 +16,8 @@ from tasks.config import EXECUTION_FIELDS, CosegmentConfig
 from tasks.foreground import SetModel
 from tasks.ops.preprocess import to_image_size
 from tasks.ops.refine import refine
-from tasks.report_records import ImageRecord
-from tasks.reuse import finished, mark_finished
+from tasks.report_records import PICTURES, ImageRecord, picture_files
+from tasks.reuse import finished, mark_finished, remove_others
 from tasks.sets import ImageSet, work_key
 from tasks.stored import ImageDescriptors, read_descriptors
 
@@ -31,7 +31,8 @@ class SetReport:
     """What became of one set.
 
     masks: written, now or by the earlier run that is reused. clusters, kept: of the clustering.
-    missing: images without a mask, with the reason. reused: nothing had to be done.
+    missing: images without a mask, with the reason. likeness: of the objects
+    (`tasks.ops.likeness`), None where it is not known. reused: nothing had to be done.
     """
 
     name: str
@@ -41,6 +42,7 @@ class SetReport:
     missing: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     seconds: float
+    likeness: float | None = None
     reused: bool = False
 
 
@@ -55,6 +57,16 @@ class Written:
     records: tuple[ImageRecord, ...] = ()
     missing: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a set: what was written, clusters or parts and how many are kept."""
+
+    written: Written
+    clusters: int
+    kept: int
+    likeness: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +100,15 @@ def make_once(
     *,
     code: str,
     results: Sequence[str],
-    work: Callable[[DescriptorStore, list[Member], str], tuple[Written, int, int]],
+    work: Callable[[DescriptorStore, list[Member], str], Outcome],
 ) -> SetReport:
     """Results of one set below OUT/<set>, unless an equal run made them already.
 
     Args:
         code: the version of the maths and the files, part of the results' key.
-        results: the folders that hold one PNG for each image; what no image has is removed.
-        work: writes everything below a folder; returns what it wrote, clusters and kept ones.
+        results: the folders that hold one PNG for each image; what no image has is removed, and
+            so are the pictures that no image's record names.
+        work: writes everything below a folder.
     """
     started = time.perf_counter()
     opened = DescriptorStore.open(store)
@@ -107,18 +120,21 @@ def make_once(
     if (earlier := finished(folder, key, SetReport, files)) is not None:
         return replace(earlier, reused=True)
     members = [Member(n, name, stems[name]) for n, name in enumerate(images.images)]
-    written, clusters, kept = work(opened, members, folder)
+    done = work(opened, members, folder)
+    written = done.written
     for place in results:
-        for stale in set(list_folder(join(folder, place))) - {f"{s}.png" for s in stems.values()}:
-            remove(join(folder, place, stale))  # of an image that has left the set
+        remove_others(join(folder, place), [f"{stem}.png" for stem in stems.values()])
+    if config.pictures:  # else set.json still names those of an earlier run
+        remove_others(join(folder, PICTURES), picture_files(written.records))
     report = SetReport(
         name=images.name,
         masks=len(members) - len(written.missing),
-        clusters=clusters,
-        kept=kept,
+        clusters=done.clusters,
+        kept=done.kept,
         missing=written.missing,
         warnings=written.warnings,
         seconds=time.perf_counter() - started,
+        likeness=done.likeness,
     )
     if not written.missing:
         mark_finished(folder, key, report)

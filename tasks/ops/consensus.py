@@ -46,14 +46,11 @@ class Linear:
 class Consensus:
     """salient: (P,) share of the clusterings that call a patch salient, in [0, 1].
     commonness: (P,) mean cosine to the best match in other images, NaN off the salient.
-    likeness: how much more the images' objects resemble each other than other images' ground,
-    from 0 (no more) to 1 (they are equal); NaN where that cannot be known. decision: what the
-    foreground is of any descriptor, those of other images too; see `decide`.
+    decision: what the foreground is of any descriptor, those of other images too; see `decide`.
     """
 
     salient: np.ndarray
     commonness: np.ndarray
-    likeness: float
     decision: Linear
 
 
@@ -86,7 +83,7 @@ def consensus_foreground(
             f"patch; got {len(descriptors)}, {len(saliency)} and {len(image)}"
         )
     salient = salient_share(descriptors, saliency, ratio=ratio, clusters=clusters, seed=seed)
-    common, likeness = np.full(len(salient), np.nan, dtype=np.float32), np.nan
+    common = np.full(len(salient), np.nan, dtype=np.float32)
     decision = ridge(descriptors, salient, penalty)
     candidates = decision(descriptors) > 0.5
     if candidates.any() and image.max() > 0:
@@ -95,10 +92,8 @@ def consensus_foreground(
         if np.isfinite(values).all():
             limit = float(values.mean() - spread * values.std()) - 1e-6
             decision = ridge(descriptors, np.nan_to_num(common, nan=-2) > limit, penalty)
-            ground = commonness(descriptors, candidates, image, among=~candidates)[candidates]
-            likeness = _likeness(values, ground)
     decision = ridge(descriptors, decision(descriptors) > 0.5, _FIRM * penalty)
-    return Consensus(salient, common, likeness, decision)
+    return Consensus(salient, common, decision)
 
 
 def decide(decision: Linear, descriptors: np.ndarray) -> np.ndarray:
@@ -138,13 +133,7 @@ def salient_share(
     return votes / max(total, 1)
 
 
-def commonness(
-    descriptors: np.ndarray,
-    candidates: np.ndarray,
-    image: np.ndarray,
-    *,
-    among: np.ndarray | None = None,
-) -> np.ndarray:
+def commonness(descriptors: np.ndarray, candidates: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Mean over the other images of a candidate's cosine to its best match among their own.
 
     At most a few evenly spaced candidates of an image are matched with, and at most
@@ -152,19 +141,16 @@ def commonness(
 
     Args:
         descriptors: (P, D), unit length. candidates: (P,) bool. image: (P,) int.
-        among: (P,) bool, what candidates are matched with, by default the candidates.
 
     Returns:
         (P,) float32; NaN where a patch is no candidate or no other image has one.
     """
     rows = np.flatnonzero(candidates)
     points, owner = descriptors[rows], image[rows]
-    pool = rows if among is None else np.flatnonzero(among)
     total = np.zeros(len(rows), dtype=np.float64)
     matched = np.zeros(len(rows), dtype=np.int64)
-    for reference in _evenly(np.unique(image[pool]), _REFERENCES):
-        chosen = _evenly(pool[image[pool] == reference], _PATCHES)
-        members = descriptors[chosen]
+    for reference in _evenly(np.unique(owner), _REFERENCES):
+        members = descriptors[_evenly(rows[owner == reference], _PATCHES)]
         best = (points @ members.T).max(axis=1)
         others = owner != reference
         total[others] += best[others]
@@ -172,14 +158,6 @@ def commonness(
     result = np.full(len(descriptors), np.nan, dtype=np.float32)
     result[rows] = np.where(matched > 0, total / np.maximum(matched, 1), np.nan)
     return result
-
-
-def _likeness(objects: np.ndarray, ground: np.ndarray) -> float:
-    """Cosines to the best match in other images' objects and ground, (n,) each, in one number."""
-    if not np.isfinite(ground).all():
-        return float("nan")
-    below = float(ground.mean())
-    return (float(objects.mean()) - below) / max(1 - below, 1e-6)
 
 
 def ridge(descriptors: np.ndarray, target: np.ndarray, penalty: float) -> Linear:
@@ -199,16 +177,6 @@ def ridge(descriptors: np.ndarray, target: np.ndarray, penalty: float) -> Linear
     strength = penalty * np.trace(covariance) / len(covariance) + 1e-12
     weights = np.linalg.solve(covariance + strength * np.eye(len(covariance)), slope)
     return Linear(weights.astype(np.float32), level - float(middle @ weights))
-
-
-def principal_axes(sample: np.ndarray, channels: int = 128) -> np.ndarray:
-    """Axes (D, C) float32 that keep most of the inner products of a sample (P, D); C <= channels.
-
-    Not centred, so that cosines survive: eigenvectors of the second moment.
-    """
-    points = np.asarray(sample, dtype=np.float32)
-    _, axes = np.linalg.eigh((points.T @ points).astype(np.float64))
-    return np.ascontiguousarray(axes[:, ::-1][:, :channels], dtype=np.float32)
 
 
 def _evenly(items: np.ndarray, count: int) -> np.ndarray:

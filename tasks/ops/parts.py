@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tasks.ops.consensus import principal_axes
 from tasks.ops.crf import dense_crf
 from tasks.ops.kmeans import assign, elbow_kmeans, kmeans, squared_distances
+from tasks.ops.leading_axes import axes_of_maps
 from tasks.ops.log_bin import log_bin
 from tasks.ops.patch_grid import unit
 
@@ -21,7 +21,6 @@ _SAMPLE = 20_000  # descriptors that a clustering is trained on
 _RESTARTS = 10
 _CHANNELS = 64  # of a descriptor that its bins keep: the first axes of `tasks.joined`
 _BIN_AXES = 128
-_AXES_PATCHES = 6000  # that the axes of the bins are fitted on
 _CRF_SIDE = 256
 _CRF_SCALE = 20.0  # nats for a unit of squared distance
 
@@ -107,13 +106,8 @@ def binned(units: np.ndarray, hierarchy: int) -> np.ndarray:
 
 def fit_surroundings(maps: Sequence[np.ndarray], hierarchy: int) -> Surroundings:
     """Axes of the bins, from evenly spaced patches of a sample of maps (rows, cols, D)."""
-    each = -(-_AXES_PATCHES // len(maps))
-    sample = []
-    for units in maps:
-        bins = binned(units, hierarchy)
-        flat = bins.reshape(-1, bins.shape[-1])
-        sample.append(flat[:: max(1, len(flat) // each)].copy())
-    return Surroundings(hierarchy, principal_axes(np.concatenate(sample), _BIN_AXES))
+    bins = (binned(units, hierarchy) for units in maps)
+    return Surroundings(hierarchy, axes_of_maps(bins, len(maps), _BIN_AXES))
 
 
 def part_region(mask: np.ndarray, coarse: np.ndarray, margin: float) -> np.ndarray:

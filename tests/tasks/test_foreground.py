@@ -32,10 +32,14 @@ def image(number: int, kind: int = 1, *, salient: float = 0.5, cls: int = 0) -> 
 
 @pytest.mark.parametrize("rule", ["consensus", "relative", "votes"])
 def test_the_object_is_found_by_every_rule(rule: str) -> None:
-    model, found = cosegment([image(i) for i in range(6)], CONFIG.replace(rule=rule))
+    images = [image(i) for i in range(6)]
+    maps = [one.descriptors for one in images]
+    model, found = cosegment(images, CONFIG.replace(rule=rule), maps)
     for foreground in found:
         assert_array_equal(foreground > 0.5, OBJECT)
     assert model.warnings == ()
+    assert model.likeness is not None
+    assert model.likeness > 0.9
 
 
 @pytest.mark.parametrize("rule", ["consensus", "relative", "votes"])
@@ -67,8 +71,14 @@ def test_images_without_any_saliency_have_empty_masks_and_a_warning() -> None:
 
 
 def test_images_without_a_common_object_get_what_is_salient_and_a_warning() -> None:
-    model, found = cosegment([image(i, kind=1 + i) for i in range(6)], CONFIG)
+    images = [image(i, kind=1 + i) for i in range(6)]
+    maps = [one.descriptors for one in images]
+    model, found = cosegment(images, CONFIG, maps)
+    assert model.likeness is not None
+    assert model.likeness < 0.4
     assert "may not share an object" in model.warnings[-1]
+    for change in ({"likeness_limit": 0}, {"weights": "random"}, {"also": ("8.token",)}):
+        assert cosegment(images, CONFIG.replace(**change), maps)[0].warnings == ()
     for foreground in found:
         assert not (foreground > 0.5)[~OBJECT].any()
 
