@@ -63,10 +63,14 @@ def read_given(url: str, clip: Clip) -> GivenMasks:
     return GivenMasks(masks, tuple(numbers), palette, digest)
 
 
+def fits(given: GivenMasks, width: int, height: int) -> bool:
+    """Whether masks and a frame have the same proportions, within 2 %."""
+    return 0.98 < given.size[0] / given.size[1] * height / width < 1.02
+
+
 def check_shape(given: GivenMasks, width: int, height: int) -> None:
     """Raise StorageError unless masks and frames have the same proportions (within 2 %)."""
-    ratio = given.size[0] / given.size[1] * height / width
-    if not 0.98 < ratio < 1.02:
+    if not fits(given, width, height):
         raise StorageError(
             f"the mask's size {given.size[0]}x{given.size[1]} does not fit frames of "
             f"{width}x{height}: their proportions differ. Crop or pad it like the frames."

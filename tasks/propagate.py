@@ -13,13 +13,14 @@ from storage.files import exists, join, list_folder, open_filesystem, remove
 from storage.results import write_csv, write_indexed_png
 from storage.videos import Clip, Frame, frame_names, list_clips, name_clips, open_clip
 from tasks.bars import advance
-from tasks.clip_descriptors import open_store, with_store
+from tasks.clip_descriptors import open_store, pixels_of, with_store
 from tasks.clip_pictures import leave_pictures
 from tasks.clip_run import run_clip
 from tasks.clip_state import ClipState, drop_state, load_state
+from tasks.clip_warnings import stretched_frames, unseen_objects
 from tasks.config import EXECUTION_FIELDS
 from tasks.faults import STORAGE_RETRIES
-from tasks.given_masks import GivenMasks, read_given
+from tasks.given_masks import GivenMasks, fits, read_given
 from tasks.propagator import FrameMask
 from tasks.reuse import finished, mark_finished
 from tasks.video_config import PropagateConfig
@@ -100,8 +101,11 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
         return replace(earlier, reused=True)
     given, warnings = (given, ()) if given is not None else _salient(clip, config)
     state = load_state(job.folder, f"{key} {given.digest}")
+    stretched: list[str] = []
 
     def write(frame: Frame, found: FrameMask) -> None:
+        if not fits(given, *pixels_of(frame).shape[1::-1]):
+            stretched.append(frame.name)
         labels = _resized(found.labels, given.size)
         write_indexed_png(join(job.folder, "masks", f"{frame.name}.png"), labels, given.palette)
         advance()
@@ -110,6 +114,7 @@ def propagate_clip(job: ClipJob, config: PropagateConfig) -> ClipReport:
     if not state.areas:
         name, problem = missing[0]
         raise StorageError(f"{clip.url}: none of its frames can be read; {name}: {problem}.")
+    warnings = (*warnings, *stretched_frames(stretched), *unseen_objects(given, state))
     _remove_others(clip, job.folder)
     _write_curve(job.folder, given, state)
     if config.pictures:

@@ -15,8 +15,9 @@ from tasks.video_config import PropagateConfig
 @click.option(
     "--mask",
     type=PLACE,
-    help="Indexed PNG for the first frame, or a folder of PNGs named like their frames; by "
-    "default the salient object is followed.",
+    help="Mask of the first frame: a PNG, indexed or with a gray value or flat colour for each "
+    "object; or a folder of those, named like their frames. By default the salient object is "
+    "followed.",
 )
 @run_options
 @config_options(PropagateConfig)

@@ -166,6 +166,19 @@ def test_frames_that_are_all_broken_are_an_error_with_the_reason(tmp_path: Path)
             run(clip, mask, tmp_path / "out")
 
 
+def test_a_stretched_frame_and_an_object_too_small_are_named(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "walk", 3)
+    Image.fromarray(scene(1)[0]).resize((HEIGHT, HEIGHT)).save(clip / "00001.png")
+    mask = scene(0)[1]
+    mask[90, 140] = 9
+    given = write_mask(tmp_path / "first.png", mask)
+    report = run(clip, given, tmp_path / "out", TINY.replace(pictures=False))
+    assert report.frames == 3
+    stretched, unseen = report.warnings
+    assert stretched.endswith("stretched to them: 1 frame (00001)")
+    assert unseen.startswith("object 9 is found in no frame but those with a given mask")
+
+
 def test_masks_of_an_earlier_clip_do_not_stay(tmp_path: Path) -> None:
     mask, plain = write_mask(tmp_path / "first.png", scene(0)[1]), TINY.replace(pictures=False)
     run(write_clip(tmp_path / "long", 4), mask, tmp_path / "out", plain)
