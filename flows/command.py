@@ -36,17 +36,23 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+# Errors come once, as a sentence, from `fail`.
+QUIET = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "HF_HUB_VERBOSITY": "error",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error",
+}
+
+
 def run_flow(name: str, runner: str, debug: bool, **parameters: Any) -> Any:
     """Run the flow `name` of flows/`name`.py with a Prefect API and a task runner.
 
     Prints one sentence and exits with 1 where it fails.
     """
     if not debug:
-        # Errors come once, as a sentence, from `fail`.
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        os.environ.setdefault("DISTRIBUTED__LOGGING__DISTRIBUTED", "error")
+        for variable, value in QUIET.items():
+            os.environ.setdefault(variable, value)
     share_one_arena()
     with sentences(debug), contextlib.ExitStack() as ends:
         from flows.server import prefect_api
