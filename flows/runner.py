@@ -2,13 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import click
 import dask
 import yaml
-from prefect import Flow
+from prefect import Flow, get_run_logger
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect_dask import DaskTaskRunner
@@ -28,8 +29,13 @@ _CLUSTER_KEYS = {"cluster_class", "cluster_kwargs", "adapt_kwargs", "client_kwar
 class DaskRunner(DaskTaskRunner):  # type: ignore[misc] # prefect-dask has no types
     """Prefect's runner on Dask; tasks that are told to use a GPU wait for a worker's free one."""
 
+    _looked_for_workers = False
+
     def submit(self, task: Any, parameters: dict[str, Any], *given: Any, **named: Any) -> Any:
         """Hand `task` to the scheduler, with the resources that its settings ask for."""
+        if not self._looked_for_workers:
+            self._looked_for_workers = True
+            self._say_if_nobody_works()
         asks = self._asks(parameters)
         with dask.annotate(resources=asks) if asks else contextlib.nullcontext():
             return super().submit(task, parameters, *given, **named)
@@ -43,8 +49,20 @@ class DaskRunner(DaskTaskRunner):  # type: ignore[misc] # prefect-dask has no ty
         return {"GPU": 1} if on_gpu and self._offers("GPU") else {}
 
     def _offers(self, resource: str) -> bool:
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        return any(worker.get("resources", {}).get(resource, 0) > 0 for worker in workers)
+        return any(w.get("resources", {}).get(resource, 0) > 0 for w in self._workers())
+
+    def _workers(self) -> Collection[Mapping[str, Any]]:
+        found: Mapping[str, Mapping[str, Any]] = self.client.scheduler_info(n_workers=-1)["workers"]
+        return found.values()
+
+    def _say_if_nobody_works(self) -> None:
+        """To whoever waits at a terminal, and in the run's log."""
+        if self._workers():
+            return
+        scheduler = self.client.scheduler.address
+        line = f"no worker has joined {scheduler} yet; tasks wait for one (dask worker {scheduler})"
+        click.echo(line, err=True)
+        get_run_logger().warning(line)
 
 
 def make_runner(spec: str = "threads") -> TaskRunner[Any]:

@@ -1,5 +1,6 @@
 """Where tasks run, and what they ask a Dask worker for."""
 
+import threading
 import time
 from typing import Any
 
@@ -64,6 +65,7 @@ def test_tasks_on_a_gpu_ask_for_one_where_workers_offer_them(
     monkeypatch.setattr(DaskTaskRunner, "client", FakeClient(*workers))
     runner = make_runner("tcp://127.0.0.1:1")
     assert isinstance(runner, DaskRunner)
+    monkeypatch.setattr(runner, "_looked_for_workers", True)
     runner.submit(compute, {"config": CosegmentConfig(device=device), "store": "s"})
     assert asked == [resources]
     assert dask.get_annotations() == {}
@@ -109,6 +111,19 @@ def test_tasks_on_a_gpu_wait_for_a_worker_that_has_one() -> None:
         runner = DaskRunner(address=cluster.scheduler_address)
         assert workers_used(runner, "cuda", 4, 0.1) == {2}
         assert len(workers_used(runner, "cpu", 4, 0.1)) > 1
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_scheduler_without_workers_is_said_to_be_waited_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with LocalCluster(n_workers=0, **IN_PROCESS) as cluster:
+        help_comes = threading.Timer(1.0, cluster.scale, [1])
+        help_comes.start()
+        assert workers_used(DaskRunner(address=cluster.scheduler_address), "cpu", 2, 0.0) == {0}
+        help_comes.join()
+        said = capsys.readouterr().err
+        assert said.count(f"no worker has joined {cluster.scheduler_address} yet") == 1
 
 
 @pytest.mark.usefixtures("prefect_server")
