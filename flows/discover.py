@@ -106,7 +106,7 @@ def discover(
         files = tuple(stems[name] for name in block)
         futures[work.submit(store, block, files, first, out, config, learned)] = len(block)
     folders, errors = gather("discovering objects", futures)
-    totals = collect(folders, images, out, config, choice, doubts)
+    totals = collect(folders, images, out, config, tuple(stems.values()), choice, doubts)
     report = make_report(out, "object discovery", (*extracted.failures, *totals.missing))
     raise_failed(
         errors, f"{len(errors)} of {len(blocks)} blocks failed; run again to do only those"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from storage.files import join, read_bytes
+from storage.files import join, read_bytes, remove
 from storage.images import decode_image
 from storage.results import write_rgb
 from tasks.discover_config import DiscoverConfig
@@ -14,7 +14,15 @@ from tasks.discover_found import FoundImage
 from tasks.discover_groups import Group
 from tasks.discover_layer import LayerChoice
 from tasks.ops.draw_layout import fitted
-from tasks.report_records import ImageRecord, SetRecord, TableRecord, write_record
+from tasks.report_records import (
+    PICTURES,
+    ImageRecord,
+    SetRecord,
+    TableRecord,
+    picture_files,
+    write_record,
+)
+from tasks.reuse import remove_others
 
 _SHOWN = 12  # objects of a group
 _CELL = (240, 240)  # pixels of a crop, at most
@@ -41,6 +49,8 @@ def write_pages(
     write_record(out, replace(page, warnings=doubts))
     if groups:
         _write_overview(images, groups, page, out)
+    else:
+        remove(join(out, "groups"))  # an earlier run's
 
 
 def _page(
@@ -80,6 +90,7 @@ def _write_overview(
         notes=(f"at most {_SHOWN} objects of each group, most typical first",),
     )
     write_record(join(out, "groups"), overview)
+    remove_others(join(out, "groups", PICTURES), picture_files(overview.images))
 
 
 def _group_record(

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
-from storage.files import join
+from storage.files import basename, join, list_folder, remove
 from storage.results import write_json
 from tasks.discover_config import DiscoverConfig
 from tasks.discover_found import FoundBlock, FoundImage, FoundObject, read_blocks
@@ -16,6 +16,8 @@ from tasks.discover_groups import Group, group_objects
 from tasks.discover_layer import LayerChoice
 from tasks.discover_pages import write_pages
 from tasks.faults import STORAGE_RETRIES
+from tasks.report_records import PICTURES
+from tasks.reuse import remove_others
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,18 @@ def collect(
     source: str,
     out: str,
     config: DiscoverConfig,
+    stems: Sequence[str],
     choice: LayerChoice | None = None,
     doubts: tuple[str, ...] = (),
 ) -> DiscoverTotals:
-    """Join the blocks: boxes.json, images.json, groups.json and the pages of the report.
+    """Join the blocks: boxes.json, images.json, groups.json and the pages of the report. What an
+    earlier run left of images that are gone is removed.
 
     ``boxes.json`` is a list of COCO results, ``images.json`` the dataset that it refers to:
     ``COCO("images.json").loadRes("boxes.json")``.
 
     Args:
+        stems: of the masks' files, of all images in their order.
         choice: how layer and facet were chosen, for the report. doubts: what speaks against them.
     """
     blocks = read_blocks(folders)
@@ -65,7 +70,20 @@ def collect(
     write_json(join(out, "groups.json"), content)
     if config.pictures:
         write_pages(images, groups, source, out, config, choice, doubts)
+    remove_gone(out, stems)
     return _totals(blocks, images, groups, url)
+
+
+def remove_gone(out: str, stems: Sequence[str]) -> None:
+    """Remove masks that are none of `stems`, pictures and blocks of higher numbers."""
+    remove_others(join(out, "masks"), (f"{stem}.png" for stem in stems))
+    pictures, blocks = join(out, PICTURES), join(out, "found")
+    found = [join(pictures, name) for name in list_folder(pictures)]
+    found += [join(blocks, name) for name in list_folder(blocks, "directory")]
+    for url in found:
+        number = basename(url).partition("-")[0]
+        if number.isdecimal() and int(number) >= len(stems):
+            remove(url)
 
 
 def image_ids(names: Sequence[str]) -> list[int]:

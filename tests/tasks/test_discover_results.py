@@ -1,11 +1,13 @@
 """Ids, COCO entries and groups of discovered objects."""
 
+from pathlib import Path
+
 import numpy as np
 
 from tasks.discover_crops import crop
 from tasks.discover_found import FoundImage, FoundObject, pack_descriptor, unpack_descriptor
 from tasks.discover_groups import group_objects
-from tasks.discover_results import coco_images, coco_result, image_ids
+from tasks.discover_results import coco_images, coco_result, image_ids, remove_gone
 from tasks.ops.rle import decode_rle, encode_rle
 
 MASK = np.arange(12).reshape(3, 4) > 5
@@ -52,3 +54,14 @@ def test_a_crop_is_the_square_around_a_box() -> None:
     # At the corner what lies outside is cut off; a box of no size still has a pixel.
     np.testing.assert_array_equal(crop(picture, np.array([50.0, 90, 60, 100])), picture[89:, 49:])
     assert crop(picture, np.array([60.0, 100, 60, 100])).shape == (1, 1, 1)
+
+
+def test_what_is_left_of_images_that_are_gone_is_removed(tmp_path: Path) -> None:
+    left = ["masks/a.png", "masks/b.png", "pictures/00000-boxes.jpg", "found/0000000/result.json"]
+    gone = ["masks/c.png", "pictures/00002-boxes.jpg", "found/0000002/result.json"]
+    for name in [*left, *gone, "pictures/mine.jpg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    remove_gone(str(tmp_path), ("a", "b"))
+    files = {str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*") if one.is_file()}
+    assert files == {*left, "pictures/mine.jpg"}
