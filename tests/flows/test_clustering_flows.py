@@ -19,7 +19,8 @@ from storage.descriptors import DescriptorStore
 from storage.errors import StorageError
 from storage.results import read_indexed_png, read_mask
 from tasks.cluster import lloyd, plan_blocks
-from tasks.config import ExtractConfig
+from tasks.config import CosegmentConfig, ExtractConfig
+from tasks.cosegment import cosegment_set
 from tasks.foreground import learn_stored
 from tasks.joined import fit_axes
 from tasks.ops.kmeans import assign, mean_squared_distance
@@ -184,6 +185,20 @@ def test_another_codebook_at_the_same_place_is_not_taken_for_the_first(tmp_path:
     write_codebook(kept, arrays | {"centers": arrays["centers"][::-1]}, attributes)
     assert not parts_set(store, images, out, again).reused
     assert_array_equal(labels("b"), np.array([0, 4, 3, 2, 1])[first])
+
+
+def test_nothing_is_left_of_an_image_that_left_the_set(tmp_path: Path) -> None:
+    write_set(tmp_path, 3)
+    store, out = str(tmp_path / "store"), tmp_path / "out"
+    config = CosegmentConfig(stride=STRIDE)
+    for count in (3, 2):
+        report = cosegment_set(store, ImageSet("discs", image_names(3)[:count]), str(out), config)
+        assert report.likeness is not None
+        numbers = {one.name[:5] for one in (out / "discs/pictures").iterdir()}
+        assert numbers == {one.stem for one in (out / "discs/masks").iterdir()}
+        assert len(numbers) == count
+        (note,) = read_record(f"{out}/discs/set.json").notes
+        assert note.startswith(f"likeness {report.likeness:.2f}: how well the objects match")
 
 
 def test_crops_bring_mirrored_views_of_the_same_foreground(photos: Path, tmp_path: Path) -> None:
