@@ -93,7 +93,7 @@ def open_clip(source: str) -> Clip:
     """
     if _is_film(source):
         return _open_video(source)
-    images = sorted(list_images(source), key=lambda ref: _counted(ref.name))
+    images = sorted(_images_of(source), key=lambda ref: _counted(ref.name))
     stems = Counter(frame_stem(ref.name) for ref in images)
     twice = sorted(stem for stem, times in stems.items() if times > 1)
     if twice:
@@ -171,6 +171,14 @@ def pick_frames(clip: Clip, numbers: Iterable[int]) -> Iterator[Frame]:
             if frame.index == number:
                 yield frame
                 break
+
+
+def _images_of(source: str) -> list[ImageRef]:
+    """The frames' files; of a folder with images of its own those alone, not results in it."""
+    images = list_images(source)
+    own = [ref for ref in images if "/" not in ref.name]
+    fs, path = open_filesystem(source)
+    return own if own and len(own) < len(images) and fs.isdir(path) else images
 
 
 def _open_video(source: str) -> Clip:

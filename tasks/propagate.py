@@ -66,7 +66,7 @@ def find_clips(frames: str, mask: str | None, out: str) -> list[ClipJob]:
     Raises:
         StorageError: `frames` holds several clips and `mask` is no folder.
     """
-    clips = list_clips(frames)
+    clips = [clip for clip in list_clips(frames) if clip.rstrip("/") != str(out).rstrip("/")]
     names = name_clips(clips)
     if clips == [str(frames)]:
         return [ClipJob(names[0], clips[0], mask, out)]

@@ -197,6 +197,14 @@ def test_frames_follow_each_other_as_people_count(tmp_path: Path) -> None:
     assert frame_names(clip) == ["1", "2", "10", "010a", "b1_9", "b1_10"]
 
 
+def test_results_below_the_frames_are_no_frames(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "walk", 3)
+    write_folder(folder / "out" / "masks", 3)
+    assert open_clip(str(folder)).count == 3
+    assert list_clips(str(folder)) == [str(folder)]
+    assert open_clip(str(folder / "out")).count == 3  # none of its own: those below it
+
+
 def test_some_frames_of_a_film_are_a_clip(tmp_path: Path) -> None:
     film = write_mp4(str(tmp_path / "film.mp4"), map(colour, range(7)))
     clip = open_clip(f"{film}#every=3")

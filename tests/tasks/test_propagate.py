@@ -190,11 +190,13 @@ def test_many_clips_want_a_folder_of_masks(tmp_path: Path) -> None:
     write_clip(tmp_path / "clips" / "a.0", 1)
     write_clip(tmp_path / "clips" / "a.1", 1)
     mask = write_mask(tmp_path / "masks" / "a.0.png", scene(0)[1])
-    jobs = propagate.find_clips.fn(str(tmp_path / "clips"), str(tmp_path / "masks"), "OUT")
-    assert [(job.name, job.folder) for job in jobs] == [("a.0", "OUT/a.0"), ("a.1", "OUT/a.1")]
+    out = tmp_path / "clips" / "out"  # results of an earlier run
+    write_mask(out / "a.0" / "masks" / "00000.png", scene(0)[1])
+    jobs = propagate.find_clips.fn(str(tmp_path / "clips"), str(tmp_path / "masks"), str(out))
+    assert [(job.name, job.folder) for job in jobs] == [(n, f"{out}/{n}") for n in ("a.0", "a.1")]
     assert [job.mask for job in jobs] == [mask, str(tmp_path / "masks" / "a.1")]
     with pytest.raises(StorageError, match=r"a\.0\.png: expected a folder.*each of the 2 clips"):
-        propagate.find_clips.fn(str(tmp_path / "clips"), mask, "OUT")
+        propagate.find_clips.fn(str(tmp_path / "clips"), mask, str(out))
 
 
 def test_a_single_frame_and_a_gray_mask(tmp_path: Path) -> None:
