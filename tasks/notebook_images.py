@@ -12,6 +12,7 @@ from tasks.notebook_views import Gallery, Matches
 from tasks.ops.best_buddies import best_buddies, spread
 from tasks.ops.compose import ImageArray
 from tasks.ops.draw import label_picture, mask_overlay, palette, scalar_picture
+from tasks.ops.kinds import FacetRequest
 from tasks.ops.kmeans import assign, kmeans
 from tasks.ops.nearest import nearest_both_ways
 from tasks.ops.patch_grid import unit
@@ -86,6 +87,7 @@ class DescribedImages:
             ValueError: these images were described without the facet that `config` clusters.
         """
         from tasks.foreground import cosegment
+        from tasks.set_likeness import compared_array
         from tasks.stored import ImageDescriptors
 
         array = self._array_of(config)
@@ -100,7 +102,10 @@ class DescribedImages:
             )
             for name, one in zip(self.names, self.described, strict=True)
         ]
-        model, foreground = cosegment(stored, config)
+        compared = self._holding(config.arrays[compared_array(config)])
+        maps = [one.arrays[compared] for one in self.described] if compared else None
+        made = {name: getattr(self.config, name) for name in ("model", "weights", "pca")}
+        model, foreground = cosegment(stored, config.replace(**made), maps)
         masks, rows = [], []
         for i, soft in enumerate(foreground):
             sharp = to_image_size(soft, self.described[i].grid)
@@ -185,10 +190,14 @@ class DescribedImages:
 
     def _array_of(self, config: CosegmentConfig) -> str:
         """Which array holds the facet that `config` asks for."""
-        for name, request in self.config.arrays.items():
-            if request == config.request:
-                return name
+        if name := self._holding(config.request):
+            return name
         wanted = f"{config.layer}.{config.facet}"
         raise ValueError(
             f"expected images described with {wanted}; describe them again with also=('{wanted}',)"
         )
+
+    def _holding(self, wanted: FacetRequest) -> str | None:
+        """The array that holds a facet, None where these images were described without."""
+        arrays = self.config.arrays.items()
+        return next((name for name, request in arrays if request == wanted), None)
