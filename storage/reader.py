@@ -1,5 +1,7 @@
 """Reading arrays of committed partitions: whatever is missing or damaged raises, never zeros."""
 
+import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +34,15 @@ def open_group(url: str, partition: PartitionInfo) -> zarr.Group:
             f"partition {partition.id}: its group {group_url} is missing or damaged "
             f"({type(error).__name__}: {error}). {_REMEDY}"
         ) from error
+
+
+@functools.lru_cache(maxsize=256)
+def _opened(process: int, url: str, partition: PartitionInfo, name: str) -> zarr.Array[Any]:  # noqa: ARG001
+    """`open_array`, remembered: no attempt's folder is ever written again after its commit.
+
+    process: that opened it; what a bucket's client holds does not survive a fork.
+    """
+    return open_array(url, partition, name)
 
 
 def open_array(url: str, partition: PartitionInfo, name: str) -> zarr.Array[Any]:
@@ -116,8 +127,10 @@ def read_block(
     raw: bool = False,
 ) -> NDArray[Any]:
     """Rows of one array of a partition; scaled integers as their float32 values."""
-    block = read_rows(open_array(url, partition, name), partition, rows)
+    process = os.getpid()
+    block = read_rows(_opened(process, url, partition, name), partition, rows)
     scale = name + SCALE_SUFFIX
     if raw or all(spec.name != scale for spec in partition.arrays):
         return block
-    return decode_scaled(block, read_rows(open_array(url, partition, scale), partition, rows))
+    scales = read_rows(_opened(process, url, partition, scale), partition, rows)
+    return decode_scaled(block, scales)
