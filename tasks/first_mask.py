@@ -21,6 +21,7 @@ from tasks.ops.voting import soft_foreground, vote_salient
 from tasks.video_config import PropagateConfig
 
 _SAMPLE = 12  # frames: enough for a set, few enough that they cost less than a second of video
+_CLUSTERINGS = 8
 _RATIO = 2.0  # frames of one clip share their background, which must not pass for the object
 
 
@@ -87,10 +88,24 @@ def _score(frame: _Sample, item: Described) -> np.ndarray:
 
 
 def _foreground(described: list[Described], scores: list[np.ndarray]) -> list[np.ndarray]:
-    """(rows, cols) soft foreground of each frame."""
+    """(rows, cols) soft foreground of each frame: the mean of several clusterings.
+
+    k-means of so few patches ends differently after the least change in them, and one that
+    happens to join the object with its surroundings would decide the whole clip.
+    """
     units = [unit(item.arrays["descriptors"]) for item in described]
     points = np.concatenate([u.reshape(-1, u.shape[-1]) for u in units])
-    clustering = elbow_kmeans(points, max_clusters=15, elbow=0.975, sample_step=4, seed=0)
+    found = [_clustered(units, points, scores, seed) for seed in range(_CLUSTERINGS)]
+    return [np.mean(frames, axis=0) for frames in zip(*found, strict=True)]
+
+
+def _clustered(
+    units: list[np.ndarray], points: np.ndarray, scores: list[np.ndarray], seed: int
+) -> list[np.ndarray]:
+    """(rows, cols) soft foreground of each frame by one clustering of all patches."""
+    clustering = elbow_kmeans(
+        points, max_clusters=15, elbow=0.975, sample_step=4, seed=seed, restarts=2
+    )
     labels = [assign(u, clustering.centers) for u in units]
     votes = vote_salient(
         labels, scores, clusters=len(clustering.centers), rule="relative", ratio=_RATIO
