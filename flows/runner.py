@@ -22,6 +22,10 @@ R = TypeVar("R")
 # Dask listens on every interface unless it is told not to, and warns where another cluster has the
 # port that it likes best.
 _LOOPBACK = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+# A worker is handed what it can do at once. All that it holds when it dies is suspected: Dask's own
+# setting, a little more, gives up innocent tasks beside the one that kills workers. Whoever sets
+# DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION has that.
+dask.config.update_defaults({"distributed": {"scheduler": {"worker-saturation": 1.0}}})
 _SCHEMES = ("tcp://", "tls://", "ws://", "wss://")
 _CLUSTER_KEYS = {"cluster_class", "cluster_kwargs", "adapt_kwargs", "client_kwargs", "address"}
 

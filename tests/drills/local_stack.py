@@ -114,7 +114,9 @@ class Stack:
         options = ["--host", "127.0.0.1", "--port", port, *_pages()]
         command = [*_module("distributed.cli.dask_scheduler"), *options]
         # Too short a time loses workers that only load a model on a busy machine.
-        self._start("scheduler", command, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": self.ttl})
+        told = {"WORKER_TTL": self.ttl, "WORKER_SATURATION": "1.0"}
+        extra = {f"DASK_DISTRIBUTED__SCHEDULER__{name}": value for name, value in told.items()}
+        self._start("scheduler", command, extra)
         self._await_port("scheduler")
 
     def start_dask_worker(self, number: int) -> None:

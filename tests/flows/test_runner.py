@@ -1,18 +1,22 @@
 """Where tasks run, and what they ask a Dask worker for."""
 
+import os
+import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import dask
 import pytest
-from distributed import LocalCluster, get_worker
+from distributed import KilledWorker, LocalCluster, get_worker
 from local_stack import ROOT
 from prefect import Task, flow, task
 from prefect_dask import DaskTaskRunner
 
 from flows.runner import DaskRunner, make_runner, subflow
 from tasks.config import CosegmentConfig, ExtractConfig
+from tasks.progress import gather
 
 
 @task
@@ -124,6 +128,34 @@ def test_a_scheduler_without_workers_is_said_to_be_waited_for(
         help_comes.join()
         said = capsys.readouterr().err
         assert said.count(f"no worker has joined {cluster.scheduler_address} yet") == 1
+
+
+@task
+def add_one(number: int, gate: str) -> int:
+    """Of zero it kills the process, once there is a file `gate`."""
+    while number == 0:
+        if Path(gate).exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.05)
+    return number + 1
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_task_that_kills_its_workers_fails_alone(tmp_path: Path) -> None:
+    """Those that its worker holds beside it would be suspects as well."""
+    processes = {**IN_PROCESS, "processes": True, "n_workers": 1}
+
+    @flow(name="poisoned", task_runner=DaskRunner(cluster_kwargs=processes))
+    def poisoned() -> tuple[list[Any], list[BaseException]]:
+        gate = tmp_path / "all-are-submitted"
+        futures: dict[Any, int] = {add_one.submit(i, str(gate)): 1 for i in range(6)}
+        gate.touch()
+        return gather("adding", futures)
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        results, errors = poisoned()
+    assert results == [2, 3, 4, 5, 6]
+    assert [type(error) for error in errors] == [KilledWorker]
 
 
 @pytest.mark.usefixtures("prefect_server")
