@@ -47,15 +47,11 @@ def salient_masks(clip: Clip, config: PropagateConfig) -> tuple[GivenMasks, tupl
     sample = _sampled(clip)
     described = describe([frame.pixels for frame in sample], _settings(config))
     scores = [_score(frame, item) for frame, item in zip(sample, described, strict=True)]
-    foreground = _foreground(described, scores)
-    contrast = [_contrast(f > 0.5, s) for f, s in zip(foreground, scores, strict=True)]
-    best = int(np.argmax(contrast))
-    # Patches of a kept cluster that neither stand out nor move are most likely of another thing.
-    gate = np.clip(scores[best] / max(2 * float(scores[best].mean()), 1e-9), 0, 1)
-    grid = described[best].grid
-    soft = to_image_size(foreground[best], grid) * to_image_size(gate, grid)
-    mask = refine(sample[best].pixels, soft, "grabcut")
-    if not mask.any():
+    for foreground in _foregrounds(described, scores):
+        best, mask = _best(sample, described, scores, foreground)
+        if mask.any():
+            break
+    else:
         raise StorageError(
             f"{clip.url}: nothing in it stands out as an object. Give a mask with --mask."
         )
@@ -87,16 +83,33 @@ def _score(frame: _Sample, item: Described) -> np.ndarray:
     return salient_and_moving(saliency, motion)
 
 
-def _foreground(described: list[Described], scores: list[np.ndarray]) -> list[np.ndarray]:
-    """(rows, cols) soft foreground of each frame: the mean of several clusterings.
+def _best(
+    sample: list[_Sample],
+    described: list[Described],
+    scores: list[np.ndarray],
+    foreground: list[np.ndarray],
+) -> tuple[int, np.ndarray]:
+    """The place in the sample where the foreground stands out most, and its (H, W) bool mask."""
+    contrast = [_contrast(f > 0.5, s) for f, s in zip(foreground, scores, strict=True)]
+    best = int(np.argmax(contrast))
+    # Patches of a kept cluster that neither stand out nor move are most likely of another thing.
+    gate = np.clip(scores[best] / max(2 * float(scores[best].mean()), 1e-9), 0, 1)
+    grid = described[best].grid
+    soft = to_image_size(foreground[best], grid) * to_image_size(gate, grid)
+    return best, refine(sample[best].pixels, soft, "grabcut")
+
+
+def _foregrounds(described: list[Described], scores: list[np.ndarray]) -> list[list[np.ndarray]]:
+    """(rows, cols) soft foregrounds of each frame: the mean of several clusterings, then each.
 
     k-means of so few patches ends differently after the least change in them, and one that
-    happens to join the object with its surroundings would decide the whole clip.
+    happens to join the object with its surroundings would decide the whole clip. Where they
+    agree on nothing, a single one is better than none.
     """
     units = [unit(item.arrays["descriptors"]) for item in described]
     points = np.concatenate([u.reshape(-1, u.shape[-1]) for u in units])
     found = [_clustered(units, points, scores, seed) for seed in range(_CLUSTERINGS)]
-    return [np.mean(frames, axis=0) for frames in zip(*found, strict=True)]
+    return [[np.mean(frames, axis=0) for frames in zip(*found, strict=True)], *found]
 
 
 def _clustered(
