@@ -15,7 +15,7 @@ from tasks.ops.deep_spectral import deep_spectral
 from tasks.ops.discovery import Discovery, artefacts, nothing, read_scene
 from tasks.ops.lost import lost
 from tasks.ops.objectness import Objectness, objects_of
-from tasks.ops.preprocess import to_image_size
+from tasks.ops.preprocess import one_colour, to_image_size
 from tasks.ops.salient_object import salient_object
 from tasks.ops.token_cut import mask_cut, token_cut
 from tasks.stored import ImageDescriptors
@@ -23,7 +23,6 @@ from tasks.stored import ImageDescriptors
 NOTHING_LEARNED = "nothing is salient in these images, so that no objects could be learned"
 MOST_CUT = 20_000  # patches of an image whose graph is made: 1.6 GB
 _CUTS = frozenset({"token_cut", "mask_cut", "deep_spectral"})  # lost makes no graph
-_FLAT = 4  # levels of a channel, of 255: what compression adds to one colour
 _GPU_BATCH = 16  # images of one grid that a GPU cuts at once, at most
 _GPU_BYTES = 2**32  # of their graphs together
 
@@ -80,11 +79,6 @@ def discover_images(
         else replace(one, artefacts=int(artefacts(image.descriptors[None]).sum()))
         for one, image, picture in zip(found, images, pictures, strict=True)
     ]
-
-
-def one_colour(picture: np.ndarray) -> bool:
-    """Whether (H, W, 3) uint8 shows nothing: whatever is found there is the model's own."""
-    return bool(np.ptp(picture, axis=(0, 1)).max() <= _FLAT)
 
 
 def _nothing(image: ImageDescriptors, reason: str) -> Found:

@@ -14,7 +14,7 @@ from tasks.bars import advance
 from tasks.blocks import run_blocks
 from tasks.config import EXECUTION_FIELDS, CosegmentConfig
 from tasks.foreground import SetModel
-from tasks.ops.preprocess import to_image_size
+from tasks.ops.preprocess import one_colour, to_image_size
 from tasks.ops.refine import refine
 from tasks.report_records import PICTURES, ImageRecord, picture_files
 from tasks.reuse import finished, mark_finished, remove_others
@@ -176,16 +176,27 @@ def write_each(
             continue
         units = model.read(opened, image, config)
         foreground = model.decide(units)
-        alone = model.unlike(image.cls, config)
-        if alone:
+        left_out = _why_left_out(picture, image, model, config)
+        if left_out:
             foreground = np.zeros_like(foreground)
-            warnings.append(f"{image.name} is unlike the set and was left out; its mask is empty")
+            warnings.append(f"{image.name} {left_out}; its mask is empty")
         soft = to_image_size(foreground, image.grid)
         mask = refine(picture, soft, config.refinement, strongest=config.strongest)
         record = write(Decided(member, image, picture, units, soft, mask))
         advance()
         if record is not None:
-            empty = "unlike the set, left out: its mask is empty" if alone else "its mask is empty"
+            empty = f"{left_out}: its mask is empty" if left_out else "its mask is empty"
             noted = record.warnings if mask.any() else (*record.warnings, empty)
             records.append(replace(record, warnings=noted))
     return Written(tuple(records), tuple(missing), tuple(warnings))
+
+
+def _why_left_out(
+    picture: np.ndarray, image: ImageDescriptors, model: SetModel, config: CosegmentConfig
+) -> str | None:
+    """Why an image has no mask, whatever its descriptors say: a network finds something salient
+    in a black picture too.
+    """
+    if one_colour(picture):
+        return "is of one colour"
+    return "is unlike the set and was left out" if model.unlike(image.cls, config) else None

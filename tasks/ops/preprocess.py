@@ -15,6 +15,12 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+_FLAT = 4  # levels of a channel, of 255: what compression adds to one colour
+
+
+def one_colour(picture: np.ndarray) -> bool:
+    """Whether (H, W, 3) uint8 shows nothing: whatever is found there is the model's own."""
+    return bool(np.ptp(picture, axis=(0, 1)).max() <= _FLAT)
 
 
 def to_canvas(

@@ -275,3 +275,7 @@ def test_odd_sets_get_masks_and_a_warning_instead_of_a_traceback(tmp_path: Path)
     same = [read_mask(str(out / f"same/masks/{i}.png")) for i in range(3)]
     assert_array_equal(same[0], same[1])
     assert_array_equal(same[0], same[2])
+    assert not any(read_mask(str(out / f"black/masks/{i}.png")).any() for i in range(2))
+    assert set(reports["black"].warnings) >= {
+        f"black/{i}.png is of one colour; its mask is empty" for i in range(2)
+    }

@@ -159,12 +159,9 @@ def test_pictures_of_one_colour(tmp_path: Path, colour: int) -> None:
     assert summary.sets[0].masks == 3
     found = masks(tmp_path / "out")
     assert all(mask.shape == (48, 64) for mask in found.values())
-    # Equal pictures, equal masks.
-    first, *others = found.values()
-    for mask in others:
-        np.testing.assert_array_equal(mask, first)
-    noted = () if first.any() else ("its mask is empty",)
+    assert not any(mask.any() for mask in found.values())
     page = read_record(f"{tmp_path}/out/flat/set.json")
+    noted = ("is of one colour: its mask is empty",)
     assert [image.warnings for image in page.images] == [noted] * 3
 
 

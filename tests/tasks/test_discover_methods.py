@@ -11,8 +11,9 @@ from storage.images import ImageRef
 from tasks import discover_methods
 from tasks.describe import describe
 from tasks.discover_config import DiscoverConfig, Method
-from tasks.discover_methods import batch_size, discover_images, one_colour
+from tasks.discover_methods import batch_size, discover_images
 from tasks.ops.objectness import learn_objectness
+from tasks.ops.preprocess import one_colour
 from tasks.stored import ImageDescriptors
 
 TINY = DiscoverConfig(
