@@ -30,7 +30,7 @@ from tasks.set_results import (
 from tasks.sets import ImageSet
 
 # Part of every result's key: raise it when the maths or the files change.
-CODE = "cosegment-8"
+CODE = "cosegment-9"
 
 
 @task(name="cosegment-sets", tags=["patchflow-cosegment"], **STORAGE_RETRIES)

@@ -36,7 +36,7 @@ from tasks.set_results import (
 )
 from tasks.sets import ImageSet
 
-CODE = "parts-9"
+CODE = "parts-10"
 CODEBOOK = "codebook.zarr"
 
 
