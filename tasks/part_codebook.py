@@ -138,9 +138,22 @@ def read_parts(url: str, config: PartsConfig) -> PartModel:
 
 
 def write_parts(url: str, parts: PartModel, config: PartsConfig) -> str:
-    """Keep what numbers the parts, for later runs."""
+    """Keep what numbers the parts, for later runs.
+
+    A codebook that holds just that is left as it is: it may be the one that this run was given,
+    which other sets are reading and a run that dies must not take along.
+    """
+    if _holds(url, parts, config):
+        return url
     arrays = {"axes": parts.axes, "bins": parts.around.axes, "centers": parts.book.centers}
     return write_codebook(url, arrays, {"kind": "parts", "descriptors": _identity(config)})
+
+
+def _holds(url: str, parts: PartModel, config: PartsConfig) -> bool:
+    try:
+        return read_parts(url, config).digest == parts.digest
+    except (StorageError, KeyError):  # none, another one, or one of an older version
+        return False
 
 
 def _identity(config: PartsConfig) -> dict[str, str]:
