@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 
 import numpy as np
 import torch
@@ -50,10 +50,15 @@ class Prepared:
 def read_batches(
     partition: Partition, config: ExtractConfig, patch: int, batch: int, failures: list[Failure]
 ) -> Iterator[list[Prepared]]:
-    """The partition's images in its order, `batch` at a time; unreadable ones go to `failures`."""
+    """The partition's images in its order, at most `batch` at a time and all of one canvas;
+    unreadable ones go to `failures`.
+
+    Images of one grid have canvases of several sizes where sides need not be whole patches.
+    """
     prepared = _read_ahead(partition, config, patch, batch, failures)
     while items := list(islice(prepared, batch)):
-        yield items
+        for _, alike in groupby(items, key=lambda item: item.canvas.shape):
+            yield list(alike)
 
 
 @functools.cache

@@ -11,10 +11,11 @@ from random_photos import write_photo
 
 from storage.descriptors import DescriptorStore
 from storage.errors import StorageError, StoreMismatchError
-from storage.images import list_images
+from storage.images import list_images, read_image
 from tasks import axes, extract
 from tasks.axes import fit_bases, keep_bases
 from tasks.config import ExtractConfig
+from tasks.describe import describe
 from tasks.plan import draft_extraction, expected_store, plan_extraction
 from tasks.summary import summarise
 
@@ -69,6 +70,21 @@ def test_a_first_run_that_cannot_fit_axes_leaves_no_store(
         extract.plan.fn(str(pictures), str(store), TINY.replace(pca=pca))
     assert not store.exists()
     assert len(extract.plan.fn(str(pictures), str(store), TINY).partitions) == 2
+
+
+def test_images_of_one_grid_may_have_canvases_of_several_sizes(tmp_path: Path) -> None:
+    config = TINY.replace(fit="short", multiple=1, batch=4, dtype="float32")
+    for number, width in enumerate((96, 97, 97, 96)):
+        write_photo(tmp_path / "pictures" / f"{number}.png", number, width)
+    refs = list_images(str(tmp_path / "pictures"))
+    plan = plan_extraction(refs, "", str(tmp_path / "store"), config)
+    (partition,) = plan.partitions
+    store = DescriptorStore.open(plan.store)
+    assert extract.write_partition(store, partition, plan.config).stored == 4
+    pixels = [read_image(ref) for ref in refs]
+    for ref, alone in zip(refs, describe(pixels, plan.config), strict=True):
+        stored = DescriptorStore.open(plan.store).read(ref.name, "descriptors")
+        np.testing.assert_allclose(stored, alone.arrays["descriptors"], atol=1e-5)
 
 
 def test_of_two_writers_of_a_partition_one_has_stored_it(
