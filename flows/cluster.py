@@ -11,6 +11,7 @@ from tasks.cluster import ClusterReport, cluster_store
 from tasks.cluster_page import write_cluster_pages
 from tasks.parts_config import ClusterConfig
 from tasks.report_task import make_report
+from tasks.summary import counted
 
 DEFAULTS = ClusterConfig()
 
@@ -28,8 +29,9 @@ class ClusterSummary:
         """One sentence for the terminal."""
         r = self.report
         return (
-            f"{r.clusters} clusters of {r.patches} patches in {r.images} images, mean squared "
-            f"distance {r.error:.4f} after {r.steps} steps"
+            f"{counted(r.clusters, 'cluster')} of {counted(r.patches, 'patch', 'patches')} in "
+            f"{counted(r.images, 'image')}, mean squared distance {r.error:.4f} after "
+            f"{counted(r.steps, 'step')}"
         )
 
 

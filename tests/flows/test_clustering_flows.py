@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from set_memory import STRIDE, image_names, write_set
 
-from flows.cluster import cluster
+from flows.cluster import ClusterSummary, cluster
 from flows.cosegment import cosegment
 from flows.extract import extract
 from flows.parts import parts
@@ -18,7 +18,7 @@ from storage.codebooks import read_codebook, write_codebook
 from storage.descriptors import DescriptorStore
 from storage.errors import StorageError
 from storage.results import read_indexed_png, read_mask
-from tasks.cluster import lloyd, plan_blocks
+from tasks.cluster import ClusterReport, lloyd, plan_blocks
 from tasks.config import CosegmentConfig, ExtractConfig
 from tasks.cosegment import cosegment_set
 from tasks.foreground import learn_stored
@@ -93,6 +93,24 @@ def test_cluster_writes_a_codebook_that_labels_every_patch(store: str, tmp_path:
     }  # fmt: skip
     assert [image.numbers["patches"] for image in inside.images] == sorted(sizes, reverse=True)
     assert Path(summary.page).exists()
+
+
+@pytest.mark.parametrize(
+    ("report", "line"),
+    [
+        (
+            ClusterReport(1, 1, 1, 0.5, 1, 2),
+            "1 cluster of 1 patch in 1 image, {} 0.5000 after 1 step",
+        ),
+        (
+            ClusterReport(12, 26, 34038, 0.0617, 30, 2),
+            "12 clusters of 34,038 patches in 26 images, {} 0.0617 after 30 steps",
+        ),
+    ],
+)
+def test_the_outcome_is_a_sentence(report: ClusterReport, line: str) -> None:
+    found = ClusterSummary("out", "out/report/index.html", report).line
+    assert found == line.format("mean squared distance")
 
 
 def test_log_binned_clusters_label_every_patch_by_its_surroundings(
