@@ -1,6 +1,5 @@
 """Codebooks: a few named arrays that later runs use again, as one zarr group."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +7,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from storage.arrays import little_bytes
 from storage.errors import StorageError
 from storage.files import exists, join, zarr_store
+from storage.sealed import digest
 
 
 def write_codebook(
@@ -60,8 +61,7 @@ def _damaged(url: str, found: str) -> StorageError:
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    found = hashlib.blake2b(digest_size=16)
+    parts: list[bytes | memoryview] = []
     for name, values in sorted(arrays.items()):
-        found.update(f"{name} {values.dtype} {values.shape} ".encode())
-        found.update(np.ascontiguousarray(values).tobytes())
-    return found.hexdigest()
+        parts += [f"{name} {values.dtype} {values.shape}".encode(), little_bytes(values)]
+    return digest(*parts)
