@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from prefect.runtime import flow_run
 
+from storage.files import basename
+
 
 @dataclass(frozen=True, slots=True)
 class RunName:
@@ -18,9 +20,5 @@ class RunName:
     def __call__(self) -> str:
         """The name of the run that begins."""
         given = flow_run.parameters
-        shown = {name: _last(v) if isinstance(v, str) else v for name, v in given.items()}
+        shown = {name: basename(v) if isinstance(v, str) else v for name, v in given.items()}
         return self.template.format(**shown)
-
-
-def _last(place: str) -> str:
-    return place.rstrip("/").rpartition("/")[2]
